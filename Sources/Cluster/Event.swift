@@ -1,0 +1,23 @@
+// What can happen to the coordinator's core.
+
+import Rollouts
+
+package enum Event: Equatable, Sendable {
+    /// The shell is ready: sockets bound, store open, base policy known.
+    case start
+    case received(Message, from: PeerIdentifier)
+    /// The transport cannot reach this peer any more, or its local process ended.
+    case disconnected(PeerIdentifier)
+    /// Answer to `Effect.drawPrompts`, in ordinal order.
+    case promptsDrawn([Prompt])
+    /// Stop soon: finish nothing new, save a checkpoint if weights changed since the last one, then stop.
+    case interrupt
+    /// Stop now, without a checkpoint (second Ctrl-C).
+    case abandon
+    case pause
+    case resume
+    /// A `persist` failed (disk full, I/O error). Nothing after it in the same list of effects was performed.
+    case storeFailed(reason: String)
+    /// Time has passed; sent at `nextDeadline` or later.
+    case tick
+}
