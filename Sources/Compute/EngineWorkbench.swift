@@ -1,0 +1,155 @@
+// What a worker's compute thread does with the engine: which order goes where, and which weights are held.
+
+import Cluster
+import Engine
+import Rollouts
+import Tokenization
+import Verifiers
+import Weights
+
+/// The real workbench. Weights exist once per process: a worker that both samples and learns samples from the
+/// learner's own parameters, unless the schedule lets sampling lag behind (`lag` > 0); then it keeps two sets.
+package final class EngineWorkbench: Workbench {
+    private let threads: ThreadPool
+    private var session: Session?
+    private var queue: [(lease: LeaseIdentifier, order: WorkOrder)] = []
+
+    /// - Parameter threadCount: threads of the compute pool, at least 1.
+    package init(threadCount: Int) {
+        threads = ThreadPool(threadCount: threadCount)
+    }
+
+    /// Everything that belongs to one welcome.
+    private struct Session {
+        var options: RunOptions
+        var verifier: any Verifier
+        var sampling: SamplingWork
+        var learning: LearningWork
+        var policies: PolicyHolder
+    }
+
+    package func configure(_ welcome: Welcome, bundle: [UInt8], blobDirectory: String) throws {
+        let model: ModelBundle
+        let tokenizer: Tokenizer
+        do {
+            model = try ModelBundle.decode(bundle)
+        } catch {
+            throw ComputeError.bundle("\(error)")
+        }
+        tokenizer = try Tokenizer.deserialize([UInt8](model.tokenizer))
+        let blobs = try BlobStore(directory: blobDirectory)
+        let policies = PolicyHolder(config: model.config, blobs: blobs, threads: threads)
+        let options = welcome.options
+        session = Session(
+            options: options,
+            verifier: try makeVerifier(options.verifier),
+            sampling: SamplingWork(
+                policies: policies, tokenizer: tokenizer, batchLimit: options.rollout.batchLimit, threads: threads),
+            learning: LearningWork(policies: policies, options: options, threads: threads),
+            policies: policies)
+        queue = []
+    }
+
+    package func load(_ manifest: PolicyManifest) throws -> Digest {
+        guard let session else { throw ComputeError.notConfigured }
+        let separate = session.options.schedule.lag > 0
+        let hash = try session.policies.load(manifest, samplingApart: separate)
+        session.sampling.policyChanged()
+        return hash
+    }
+
+    package func start(_ lease: LeaseIdentifier, _ order: WorkOrder) {
+        if case .rollout(let assignment) = order, let session {
+            session.sampling.submit(lease, assignment)
+        } else {
+            queue.append((lease, order))
+        }
+    }
+
+    package func cancel(_ lease: LeaseIdentifier) {
+        queue.removeAll { $0.lease == lease }
+        session?.sampling.cancel(lease)
+    }
+
+    package var isIdle: Bool { queue.isEmpty && (session?.sampling.isIdle ?? true) }
+
+    package func advance(report: (WorkOutcome) -> Void) {
+        guard !queue.isEmpty else {
+            session?.sampling.advance(report: report)
+            return
+        }
+        let (lease, order) = queue.removeFirst()
+        do throws(ComputeError) {
+            try perform(order, lease: lease, report: report)
+        } catch {
+            report(.finished(lease, .failed(reason: "\(error)", retryable: error.isRetryable), blobs: []))
+        }
+    }
+
+    private func perform(
+        _ order: WorkOrder, lease: LeaseIdentifier, report: (WorkOutcome) -> Void
+    ) throws(ComputeError) {
+        guard let session else { throw ComputeError.notConfigured }
+        let clock = ContinuousClock()
+        let begin = clock.now
+        func elapsed() -> Double { (clock.now - begin).inSeconds }
+        let progress: (UInt64) -> Void = { report(.progress(lease, unitsDone: $0)) }
+        switch order {
+        case .rollout:
+            preconditionFailure("rollouts go to the generator when they arrive")
+        case .verify(let assignment):
+            let verdicts = assignment.completions.map {
+                session.verifier.verify(completion: $0, answer: assignment.answer, prompt: assignment.promptText)
+            }
+            report(.finished(lease, .verdicts(verdicts, seconds: elapsed()), blobs: []))
+        case .score(let assignment):
+            let logProbs = try session.sampling.score(assignment)
+            report(.finished(lease, .scored(logProbs), blobs: []))
+        case .train(let assignment, let groups):
+            let result = try session.learning.train(assignment, groups: groups, progress: progress)
+            report(.finished(lease, .trained(result, seconds: elapsed()), blobs: result.manifest.blobs))
+        case .pretrain(let assignment):
+            let result = try session.learning.pretrain(assignment, progress: progress)
+            report(.finished(lease, .trained(result, seconds: elapsed()), blobs: result.manifest.blobs))
+        case .saveCheckpoint:
+            let result = try session.learning.checkpoint()
+            report(.finished(lease, .trained(result, seconds: elapsed()), blobs: result.manifest.blobs))
+        }
+    }
+}
+
+extension PolicyManifest {
+    var blobs: [BlobReference] { [weights] + (optimizer.map { [$0] } ?? []) }
+}
+
+/// What can go wrong in a worker's own work.
+package enum ComputeError: Error, CustomStringConvertible {
+    case notConfigured
+    case bundle(String)
+    case wrongPolicy(held: PolicyVersion?, wanted: PolicyVersion)
+    case weights(WeightsError)
+    case gradientNotFinite(step: Int)
+    case text(String)
+
+    /// Whether another worker, or this one later, may succeed.
+    var isRetryable: Bool {
+        switch self {
+        case .gradientNotFinite, .text: false
+        case .notConfigured, .bundle, .wrongPolicy, .weights: true
+        }
+    }
+
+    package var description: String {
+        switch self {
+        case .notConfigured: "work arrived before the welcome"
+        case .bundle(let reason): "the model bundle cannot be read: \(reason)"
+        case .wrongPolicy(let held, let wanted):
+            "policy version \(wanted.rawValue) was asked for, but "
+                + (held.map { "version \($0.rawValue) is held" } ?? "none is held")
+        case .weights(let error): "\(error)"
+        case .gradientNotFinite(let step):
+            "step \(step): the gradient is not finite; lower optimizer.learning_rate, or look for broken rewards"
+        case .text(let reason): reason
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// Which weights this process holds: loading a version, sharing it between sampling and learning, writing new ones.
+
+import Engine
+import Rollouts
+import Weights
+
+package final class PolicyHolder {
+    let config: ModelConfig
+    let blobs: BlobStore
+    let threads: ThreadPool
+
+    /// What completions are sampled from. The same object as `learning` while the two may share.
+    private(set) var sampling: Parameters?
+    private(set) var samplingManifest: PolicyManifest?
+    /// The learner's master copy; nil until a learner's order comes.
+    private(set) var learning: Parameters?
+    private(set) var learningManifest: PolicyManifest?
+    /// The frozen base policy for KL; nil until asked for.
+    private var reference: Parameters?
+
+    init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool) {
+        self.config = config
+        self.blobs = blobs
+        self.threads = threads
+    }
+
+    /// Loads a version for sampling. A failure leaves the version held before in place.
+    /// - Parameter samplingApart: keep these weights apart from the learner's.
+    /// - Returns: the hash computed over what is now held.
+    func load(_ manifest: PolicyManifest, samplingApart: Bool) throws -> Digest {
+        if let held = samplingManifest, held.weightsHash == manifest.weightsHash, sampling != nil {
+            samplingManifest = manifest
+            return held.weightsHash
+        }
+        if let held = learningManifest, held.weightsHash == manifest.weightsHash, !samplingApart {
+            sampling = learning
+            samplingManifest = manifest
+            return held.weightsHash
+        }
+        // A shared set must not be overwritten: the learner may still need it.
+        let reusable = sampling !== learning ? sampling : nil
+        let target = reusable ?? Parameters(config: config)
+        // Not this version until the hash is verified, and no longer the old one either.
+        samplingManifest = nil
+        sampling = nil
+        let hash = try read(manifest, into: target)
+        sampling = target
+        samplingManifest = manifest
+        return hash
+    }
+
+    /// Makes the version held for sampling (or, if it is another one, the one in the blob store) the learner's own.
+    func takeForLearning(_ base: PolicyVersion, samplingApart: Bool) throws(ComputeError) -> Parameters {
+        if let learning, learningManifest?.version == base { return learning }
+        guard let manifest = samplingManifest, manifest.version == base, let held = sampling else {
+            throw ComputeError.wrongPolicy(held: learningManifest?.version ?? samplingManifest?.version, wanted: base)
+        }
+        if samplingApart {
+            let copy = Parameters(config: config)
+            _ = copy.all.update(fromContentsOf: held.all)
+            learning = copy
+        } else {
+            learning = held
+        }
+        learningManifest = manifest
+        return learning!
+    }
+
+    /// The learner changed its parameters in place: `manifest` is what they are now.
+    func learned(_ manifest: PolicyManifest) {
+        if sampling === learning { samplingManifest = manifest }
+        learningManifest = manifest
+    }
+
+    /// The learner is about to change its parameters in place: until `learned` they are no version.
+    func willLearn() {
+        if sampling === learning { samplingManifest = nil }
+        learningManifest = nil
+    }
+
+    func referenceParameters(_ manifest: PolicyManifest) throws(ComputeError) -> Parameters {
+        if let reference { return reference }
+        let parameters = Parameters(config: config)
+        _ = try wrap { try read(manifest, into: parameters) }
+        reference = parameters
+        return parameters
+    }
+
+    /// Writes the learner's parameters as a blob.
+    func writeSnapshot(version: PolicyVersion) throws(ComputeError) -> PolicyManifest {
+        guard let learning else { throw ComputeError.wrongPolicy(held: nil, wanted: version) }
+        let written = try wrap {
+            try Snapshot.write(
+                config: config, parameters: UnsafeBufferPointer(learning.all), dtype: .float32, to: blobs,
+                parallel: threads.parallel)
+        }
+        return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.reference)
+    }
+
+    private func read(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
+        try Snapshot.read(
+            blobs.path(for: manifest.weights), config: config, into: parameters.all, expectedHash: manifest.weightsHash,
+            parallel: threads.parallel)
+    }
+
+    func wrap<Result>(_ body: () throws -> Result) throws(ComputeError) -> Result {
+        do {
+            return try body()
+        } catch let error as WeightsError {
+            throw ComputeError.weights(error)
+        } catch {
+            throw ComputeError.text("\(error)")
+        }
+    }
+}

@@ -1,0 +1,114 @@
+// The workers `coordinator start` runs itself: child processes, restarted when they die.
+
+import Foundation
+import Rollouts
+
+/// Starts, watches and ends local worker processes. Used on the loop thread only; a child's end is noticed by `reap`.
+package final class LocalWorkers {
+    private struct Child {
+        var roles: [WorkerRole]
+        var threads: Int
+        var process: Process
+        var restarts = 0
+        var restartAt: MonotonicTime?
+    }
+
+    private let executable: String
+    private let address: String
+    private let logFolder: String
+    private var children: [Child] = []
+    private var stopping = false
+    /// One line per restart, for the log.
+    package private(set) var notes: [String] = []
+
+    /// - Parameter address: where the workers join.
+    package init(address: String, logFolder: String) throws(RuntimeError) {
+        let own = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+        let running = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))  // nil off Linux
+            .map { URL(fileURLWithPath: $0) } ?? own
+        let beside = running.deletingLastPathComponent().appendingPathComponent("worker").path
+        guard FileManager.default.isExecutableFile(atPath: beside) else {
+            throw RuntimeError("the `worker` program is not beside this one (`\(beside)`): build it with `swift build`")
+        }
+        executable = beside
+        self.address = address
+        self.logFolder = logFolder
+    }
+
+    package func start(roles: [WorkerRole], threads: Int) throws(RuntimeError) {
+        var child = Child(roles: roles, threads: threads, process: Process())
+        try launch(&child, index: children.count)
+        children.append(child)
+    }
+
+    /// Notices children that ended and starts them again, later each time (1, 2, 4 … 32 s).
+    /// - Returns: whether a child has failed so often that it will not be started again (5 times within the run).
+    package func reap(now: MonotonicTime) throws(RuntimeError) {
+        guard !stopping else { return }
+        for index in children.indices where !children[index].process.isRunning {
+            if let due = children[index].restartAt {
+                guard now >= due else { continue }
+                children[index].restartAt = nil
+                try launch(&children[index], index: index)
+                continue
+            }
+            let names = children[index].roles.map(\.rawValue).joined(separator: "+")
+            let code = children[index].process.terminationStatus
+            children[index].restarts += 1
+            let pause = Duration.seconds(1 << min(5, children[index].restarts - 1))
+            children[index].restartAt = now + pause
+            notes.append(
+                "the local \(names) worker ended (status \(code)); it is started again in \(Int(pause.inSeconds)) s; "
+                    + "its log is `\(logPath(index))`")
+        }
+    }
+
+    package func takeNotes() -> [String] {
+        defer { notes = [] }
+        return notes
+    }
+
+    /// When `reap` must be called next although nothing else happens.
+    package var nextDeadline: MonotonicTime? { children.compactMap(\.restartAt).min() }
+    package var isEmpty: Bool { children.isEmpty }
+    package var processIdentifiers: [Int32] { children.map { $0.process.processIdentifier } }
+
+    /// Waits for children to end by themselves (they were told to shut down), then ends them.
+    package func stop(grace: Duration) {
+        stopping = true
+        let deadline = ContinuousClock.now + grace
+        while ContinuousClock.now < deadline, children.contains(where: { $0.process.isRunning }) {
+            usleep(20_000)  // not a race: the deadline above bounds it, and the processes end on their own
+        }
+        for child in children where child.process.isRunning { child.process.terminate() }
+        for child in children where child.process.isRunning {
+            let last = ContinuousClock.now + .seconds(2)
+            while child.process.isRunning, ContinuousClock.now < last { usleep(20_000) }  // bounded, as above
+            if child.process.isRunning { kill(child.process.processIdentifier, SIGKILL) }
+        }
+    }
+
+    private func logPath(_ index: Int) -> String { "\(logFolder)/local-worker-\(index + 1).log" }
+
+    private func launch(_ child: inout Child, index: Int) throws(RuntimeError) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = [
+            "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
+            String(child.threads), "--local",
+        ]
+        FileManager.default.createFile(atPath: logPath(index), contents: nil)
+        guard let log = FileHandle(forWritingAtPath: logPath(index)) else {
+            throw RuntimeError("cannot write the worker's log `\(logPath(index))`: \(errnoText())")
+        }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = log
+        process.standardError = log
+        do {
+            try process.run()
+        } catch {
+            throw RuntimeError("cannot start `\(executable)`: \(error.localizedDescription)")
+        }
+        child.process = process
+    }
+}

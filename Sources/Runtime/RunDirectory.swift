@@ -1,0 +1,74 @@
+// Where a run keeps its things.
+
+import Foundation
+
+/// `runs/NAME/` and the paths inside it.
+package struct RunDirectory: Sendable {
+    package let name: String
+    package let url: URL
+
+    package init(runs: String = "runs", name: String) {
+        self.name = name
+        url = URL(fileURLWithPath: runs, isDirectory: true).appendingPathComponent(name, isDirectory: true)
+    }
+
+    /// A directory given by path, for runs that are nobody's (a model session, an evaluation).
+    package init(path: URL, name: String) {
+        self.name = name
+        url = path
+    }
+
+    package var path: String { url.path }
+    package var recipe: String { url.appendingPathComponent("recipe.yaml").path }
+    package var metrics: String { url.appendingPathComponent("metrics.jsonl").path }
+    package var store: String { url.appendingPathComponent("run.sqlite").path }
+    package var checkpoints: String { url.appendingPathComponent("checkpoints").path }
+    package var logs: String { url.appendingPathComponent("logs").path }
+    package var blobs: String { url.appendingPathComponent("blobs").path }
+    package var tensorBoard: String { url.appendingPathComponent("tensorboard").path }
+    package var status: String { url.appendingPathComponent("status.json").path }
+
+    package var exists: Bool { FileManager.default.fileExists(atPath: store) }
+
+    package func create() throws(RuntimeError) {
+        for path in [path, checkpoints, logs, blobs, tensorBoard] {
+            do {
+                try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            } catch {
+                throw RuntimeError("cannot create the run's folder `\(path)`: \(error.localizedDescription)")
+            }
+        }
+    }
+
+    /// A socket path that fits a Unix socket address (107 bytes): in the run's folder, or in a private temporary one.
+    package func socketAddress(_ purpose: String) throws(RuntimeError) -> String {
+        let inside = url.appendingPathComponent("\(purpose).sock").path
+        if inside.utf8.count <= 100 { return "ipc://\(inside)" }
+        let template = "/tmp/rookery-\(getuid())-XXXXXX"
+        var bytes = Array(template.utf8CString)
+        guard mkdtemp(&bytes) != nil else {
+            throw RuntimeError("cannot create a temporary folder for the sockets in /tmp: \(errnoText())")
+        }
+        return "ipc://" + String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/\(purpose)"
+    }
+
+    /// Whether a name can be a run's folder.
+    package static func check(name: String) throws(RuntimeError) {
+        let allowed = name.utf8.allSatisfy {
+            ($0 >= 48 && $0 <= 57) || ($0 >= 65 && $0 <= 90) || ($0 >= 97 && $0 <= 122) || $0 == 45 || $0 == 46
+                || $0 == 95
+        }
+        guard !name.isEmpty, name.utf8.count <= 100, allowed, !name.hasPrefix(".") else {
+            throw RuntimeError(
+                "the run name `\(name)` is not usable: letters, digits, `-`, `_` and `.` only, at most 100, no leading dot")
+        }
+    }
+}
+
+/// One line that says what was wrong and what to do.
+package struct RuntimeError: Error, CustomStringConvertible, Equatable {
+    package let description: String
+    package init(_ description: String) { self.description = description }
+}
+
+func errnoText(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
