@@ -1,0 +1,84 @@
+// Which frames belong to this connection, and did one go missing?
+
+import Cluster
+
+/// One side's view of one connection: numbers what it sends, and checks the numbers of what it receives.
+/// A worker starts one each time it makes its socket; a coordinator one for each peer that it first hears from.
+///
+///     worker                                         coordinator
+///     epoch chosen, run unknown (0)  ── hello ──▶    epoch taken from the first frame
+///     run taken from the first frame ◀─ welcome ──   run known
+///
+/// Numbers only tell what happened. A missing message is made good by leases: work without a result is given again,
+/// and a result without an acknowledgement is sent again.
+package struct Conversation: Equatable, Sendable {
+    package struct Received: Equatable, Sendable {
+        package var message: Message
+        /// Frames that the other side sent before this one and that never came.
+        package var missed: UInt64
+    }
+
+    /// 0: not known yet.
+    package private(set) var run: UInt64
+    /// 0: not known yet.
+    package private(set) var epoch: UInt64
+    private var lastSent: UInt64 = 0
+    private var lastReceived: UInt64 = 0
+    /// The highest of our frames that the other side is known to have received.
+    package private(set) var acknowledged: UInt64 = 0
+    private let isWorker: Bool
+
+    /// - Parameter epoch: random, not 0, new for each connection.
+    package static func worker(epoch: UInt64) -> Conversation {
+        precondition(epoch != 0, "Conversation: a worker's epoch is not 0")
+        return Conversation(run: 0, epoch: epoch, isWorker: true)
+    }
+
+    package static func coordinator(run: String) -> Conversation {
+        Conversation(run: Envelope.runIdentifier(run), epoch: 0, isWorker: false)
+    }
+
+    private init(run: UInt64, epoch: UInt64, isWorker: Bool) {
+        self.run = run
+        self.epoch = epoch
+        self.isWorker = isWorker
+    }
+
+    package mutating func seal(_ message: Message) -> [UInt8] {
+        lastSent += 1
+        return Envelope.seal(
+            payload: WireCodec.encode(message),
+            header: Envelope.Header(run: run, epoch: epoch, sequence: lastSent, acknowledged: lastReceived))
+    }
+
+    /// An error leaves everything as it was: drop the frame and count a strike against the peer.
+    package mutating func open(
+        _ frame: [UInt8], payloadLimitBytes: Int = WireLimits.payloadBytes
+    ) throws(WireError) -> Received {
+        let (header, payload) = try Envelope.open(frame, payloadLimitBytes: payloadLimitBytes)
+        guard header.epoch != 0, epoch == 0 || header.epoch == epoch else {
+            throw WireError(.stray, "epoch", expected: "\(epoch)", found: "\(header.epoch)")
+        }
+        guard header.sequence > lastReceived else {
+            throw WireError(.stray, "sequence", expected: "more than \(lastReceived)", found: "\(header.sequence)")
+        }
+        let message = try WireCodec.decode(frame[payload])
+        try checkRun(header.run, message)
+        run = header.run == 0 ? run : header.run
+        epoch = header.epoch
+        let missed = header.sequence - lastReceived - 1
+        lastReceived = header.sequence
+        // A side that restarted has sent less than its predecessor, whom the other side acknowledges.
+        acknowledged = max(acknowledged, min(header.acknowledged, lastSent))
+        return Received(message: message, missed: missed)
+    }
+
+    private func checkRun(_ found: UInt64, _ message: Message) throws(WireError) {
+        if found == run && found != 0 { return }
+        // Only a worker that says hello may not know the run, and only it may learn it.
+        if isWorker, run == 0, found != 0 { return }
+        if !isWorker, found == 0, case .hello = message { return }
+        throw WireError(
+            .stray, "run", expected: String(run, radix: 16), found: String(found, radix: 16) + " (of another run)")
+    }
+}
