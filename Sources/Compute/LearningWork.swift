@@ -11,8 +11,6 @@ package final class LearningWork {
     private let options: RunOptions
     private let threads: ThreadPool
     private var trainer: Trainer?
-    /// The base policy, kept for KL.
-    private var base: PolicyManifest?
 
     init(policies: PolicyHolder, options: RunOptions, threads: ThreadPool) {
         self.policies = policies
@@ -29,36 +27,40 @@ package final class LearningWork {
         let trainer = try prepare(assignment.base)
         let clock = ContinuousClock()
         let begin = clock.now
-        let batch = try TrainingBatch(
-            groups, options: options, contextTokens: policies.config.contextTokens,
-            vocabularySize: policies.config.vocabularySize)
-        var statistics = PolicyLossResult.Statistics()
+        try check(groups)
+        let algorithm = options.algorithm
+        let inReward = algorithm.klCoefficient != 0 && algorithm.klPlacement == .reward
+        let inLoss = algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss
+        let batch = TrainingBatch(
+            groups, options: options, referenceKL: inReward ? try referenceKL(groups, progress: progress) : nil)
+        // The frozen policy's log-probs do not change between epochs.
+        var reference: [[Float]] = []
+        if inLoss { for part in batch.parts { reference.append(try scoreWithReference(batch.sequenceGroups(part))) } }
+        var statistics = LossStatistics()
         var loss = 0.0
         var norm = 0.0
         var tokens = 0
-        if batch.teaches {
-            let reference = try referenceLogProbs(batch)
-            policies.willLearn()
-            for epoch in 0..<max(1, options.algorithm.epochsPerBatch) {
-                var epochStatistics = PolicyLossResult.Statistics()
-                loss = 0
-                for part in batch.microBatches(tokenBudget: options.optimizer.tokenBudget) {
-                    trainer.accumulate(part.sequenceGroups, temperature: batch.temperature) { scores in
-                        let result = batch.loss.evaluate(
-                            batch: part.tokenBatch(reference: reference), logProbs: scores.logProbs,
-                            entropies: scores.entropies)
-                        loss += result.loss
-                        epochStatistics.merge(result.statistics)
-                        return TokenGradients(logProbs: result.gradient, entropies: result.entropyGradient)
-                    }
-                    tokens += part.tokenCount
-                    progress(UInt64(tokens))
+        if batch.teaches { policies.willLearn() }
+        for epoch in 0..<(batch.teaches ? algorithm.epochsPerBatch : 0) {
+            var epochStatistics = LossStatistics()
+            loss = 0
+            for (index, part) in batch.parts.enumerated() {
+                trainer.accumulate(batch.sequenceGroups(part), temperature: batch.temperature) { scores in
+                    let result = batch.loss.evaluate(
+                        batch: batch.tokenBatch(part, reference: inLoss ? reference[index] : nil),
+                        logProbs: scores.logProbs, entropies: scores.entropies)
+                    loss += result.loss
+                    epochStatistics.merge(result.statistics)
+                    return TokenGradients(logProbs: result.gradient, entropies: result.entropyGradient)
                 }
-                norm = trainer.update(learningRate: assignment.learningRate)
-                guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
-                // The first epoch's figures say how far the learner is from the sampler; later ones drift on purpose.
-                if epoch == 0 { statistics = epochStatistics } else { statistics.mergeLaterEpoch(epochStatistics) }
+                tokens += part.tokenCount
+                progress(UInt64(tokens))
             }
+            norm = trainer.update(learningRate: assignment.learningRate)
+            guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
+            // The ratio of the first epoch says how exactly the learner sees what the sampler saw; later epochs
+            // move away on purpose, and their clipping is what counts there.
+            if epoch == 0 { statistics = epochStatistics } else { statistics.clippedCount += epochStatistics.clippedCount }
         }
         let seconds = (clock.now - begin).inSeconds
         let manifest = try publish(
@@ -66,15 +68,42 @@ package final class LearningWork {
         return TrainingReport(
             step: assignment.step, manifest: manifest,
             metrics: [
-                .init(name: "kl_mean", value: statistics.klMean),
-                .init(name: "importance_ratio_max", value: statistics.ratioMax),
-                .init(name: "clip_share", value: statistics.clipShare),
-                .init(name: "entropy_mean", value: batch.entropyMean),
+                .init(name: "kl_mean", value: inLoss ? statistics.klMean : statistics.movementMean),
+                .init(name: "importance_ratio_max", value: batch.teaches ? statistics.ratioMax : 1),
+                .init(name: "clip_share", value: statistics.clippedShare / Double(max(1, algorithm.epochsPerBatch))),
+                .init(name: "entropy_mean", value: entropyMean(groups)),
                 .init(name: "gradient_norm", value: norm),
                 .init(name: "loss", value: loss),
                 .init(name: "tokens_learned", value: Double(tokens)),
                 .init(name: "learn_tokens_per_second", value: seconds > 0 ? Double(tokens) / seconds : 0),
             ])
+    }
+
+    /// What arrived must fit the model: a coordinator's mistake must not become a trap here.
+    private func check(_ groups: [CompletionGroup]) throws(ComputeError) {
+        let config = policies.config
+        let inside: (Int32) -> Bool = { $0 >= 0 && $0 < config.vocabularySize }
+        for group in groups {
+            guard !group.prompt.tokens.isEmpty, group.prompt.tokens.allSatisfy(inside),
+                group.verdicts.count == group.completions.count, group.rewards.count == group.completions.count
+            else { throw ComputeError.text("group \(group.prompt.key) of the batch is not well-formed") }
+            for completion in group.completions {
+                guard completion.tokens.allSatisfy(inside), completion.policyLogProbs.count == completion.tokens.count,
+                    group.prompt.tokens.count + completion.tokens.count <= config.contextTokens
+                else { throw ComputeError.text("a completion of group \(group.prompt.key) is not well-formed") }
+            }
+        }
+    }
+
+    /// Mean entropy in nats over all completion tokens, as the sampler measured it.
+    private func entropyMean(_ groups: [CompletionGroup]) -> Double {
+        var sum = 0.0
+        var count = 0
+        for completion in groups.flatMap(\.completions) {
+            for entropy in completion.entropies { sum += Double(entropy) }
+            count += completion.entropies.count
+        }
+        return count == 0 ? 0 : sum / Double(count)
     }
 
     /// Weights and optimizer state of the version held.
@@ -119,7 +148,6 @@ package final class LearningWork {
         }
         self.trainer = nil
         let manifest = try publish(version: .base, changed: true, optimizer: false)
-        base = manifest
         return TrainingReport(
             step: 0, manifest: manifest,
             metrics: [.init(name: "loss", value: loss), .init(name: "pretraining_steps", value: Double(stepCount))])
@@ -140,7 +168,6 @@ package final class LearningWork {
                     secondMoment: made.secondMoment)
             }
         }
-        if version == .base { base = policies.learningManifest }
         trainer = made
         return made
     }
@@ -168,21 +195,38 @@ package final class LearningWork {
         return manifest
     }
 
-    /// Log-probs of the batch under the base policy, where the recipe has a KL term.
-    private func referenceLogProbs(_ batch: TrainingBatch) throws(ComputeError) -> [Float]? {
-        guard options.algorithm.klCoefficient > 0, options.algorithm.klPlacement == .loss else { return nil }
-        return try scoreWithReference(batch)
+    // MARK: the frozen base policy
+
+    /// Per group and completion: Σ (ℓ − ℓ_ref) over its tokens.
+    private func referenceKL(
+        _ groups: [CompletionGroup], progress: (UInt64) -> Void
+    ) throws(ComputeError) -> [[Double]] {
+        var result: [[Double]] = []
+        for group in groups {
+            let present = group.completions.filter { !$0.tokens.isEmpty }
+            let logProbs = present.isEmpty
+                ? []
+                : try scoreWithReference(
+                    [SequenceGroup(prompt: group.prompt.tokens, completions: present.map(\.tokens))])
+            var offset = 0
+            result.append(
+                group.completions.map { completion in
+                    let count = completion.tokens.count
+                    defer { offset += count }
+                    return summedReferenceKL(
+                        logProbs: completion.policyLogProbs,
+                        referenceLogProbs: Array(logProbs[offset..<offset + count]))
+                })
+            progress(UInt64(result.count))
+        }
+        return result
     }
 
-    private func scoreWithReference(_ batch: TrainingBatch) throws(ComputeError) -> [Float] {
-        guard let base else {
-            throw ComputeError.text("the base policy for the KL term is not held; restart the learner")
+    private func scoreWithReference(_ groups: [SequenceGroup]) throws(ComputeError) -> [Float] {
+        guard let base = policies.baseManifest else {
+            throw ComputeError.text("the base policy for the KL term is not held here")
         }
         let model = TransformerModel(parameters: try policies.referenceParameters(base), threads: threads)
-        var logProbs: [Float] = []
-        for part in batch.microBatches(tokenBudget: options.optimizer.tokenBudget) {
-            logProbs += model.score(part.sequenceGroups, temperature: batch.temperature).logProbs
-        }
-        return logProbs
+        return model.score(groups, temperature: TrainingBatch.temperature(options)).logProbs
     }
 }

@@ -14,6 +14,23 @@ package struct PreparedModel: Sendable {
 }
 
 package enum ModelPreparation {
+    /// A run's newest checkpoint, or a model on disk, as version 0.
+    package static func prepare(_ subject: Subject, blobs: BlobStore) throws(RuntimeError) -> PreparedModel {
+        switch subject {
+        case .model(let path):
+            var options = RunOptions()
+            options.model.path = path
+            return try prepare(options, blobs: blobs)
+        case .run(_, _, let checkpoint):
+            let loaded = try subject.load()
+            try checkpoint.restore(into: blobs)
+            let manifest = checkpoint.content.manifest
+            return try finish(
+                config: loaded.config, tokenizer: loaded.tokenizer, blobs: blobs, hash: manifest.weightsHash,
+                weights: manifest.weights)
+        }
+    }
+
     /// Opens the recipe's model and writes bundle and base weights into the blob store.
     package static func prepare(_ options: RunOptions, blobs: BlobStore) throws(RuntimeError) -> PreparedModel {
         if let shape = options.model.initialise { return try random(shape, seed: options.seed, blobs: blobs) }

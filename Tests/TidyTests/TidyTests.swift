@@ -1,1 +1,124 @@
+// The rules of the house that a machine can check: imports by layer, lengths, counted escapes, banned words.
+
+import Foundation
 import Testing
+
+private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+/// What each target may import besides the standard library. ARCHITECTURE.md draws the same picture.
+private let allowedImports: [String: Set<String>] = [
+    "Rollouts": [],
+    "PolicyOptimization": ["Rollouts", "Glibc"],
+    "Cluster": ["Rollouts", "PolicyOptimization", "Glibc"],
+    "Verifiers": ["Rollouts"],
+    "Weights": ["Rollouts", "CSodium", "CKernels", "Foundation", "Glibc"],
+    "Engine": ["Rollouts", "Weights", "CKernels", "COpenBLAS", "Foundation", "Glibc"],
+    "Tokenization": ["Rollouts", "Foundation"],
+    "Transport": ["Rollouts", "CZeroMQ", "Foundation", "Glibc"],
+    "Wire": ["Rollouts", "Cluster", "CWire", "Foundation", "Glibc"],
+    "Telemetry": ["Rollouts", "Logging", "Foundation", "Glibc"],
+    "Recipes": ["Rollouts", "Yams", "Foundation", "Glibc"],
+    "Datasets": ["Rollouts", "Foundation", "Glibc"],
+    "RunStore": ["Rollouts", "Cluster", "GRDB", "Foundation", "Glibc"],
+    "Compute": [
+        "Rollouts", "Cluster", "PolicyOptimization", "Verifiers", "Weights", "Engine", "Tokenization", "Foundation",
+    ],
+    "Runtime": [
+        "Rollouts", "Cluster", "Weights", "Tokenization", "Transport", "Wire", "Telemetry", "Recipes", "Datasets",
+        "RunStore", "Verifiers", "Foundation", "Glibc",
+    ],
+    "Simulation": ["Rollouts", "Cluster"],
+    "coordinator": ["Runtime", "ArgumentParser"],
+    "worker": ["Runtime", "Compute", "ArgumentParser"],
+    "simulate": ["Simulation", "ArgumentParser", "Foundation"],
+]
+
+private struct SourceFile {
+    let target: String
+    let path: String
+    let lines: [Substring]
+}
+
+private func swiftFiles(under folder: String) throws -> [SourceFile] {
+    let base = root.appendingPathComponent(folder)
+    var files: [SourceFile] = []
+    let walker = try #require(FileManager.default.enumerator(atPath: base.path))
+    for case let relative as String in walker where relative.hasSuffix(".swift") {
+        let text = try String(contentsOf: base.appendingPathComponent(relative), encoding: .utf8)
+        files.append(
+            SourceFile(
+                target: String(relative.split(separator: "/")[0]), path: folder + "/" + relative,
+                lines: text.split(separator: "\n", omittingEmptySubsequences: false)))
+    }
+    return files.sorted { $0.path < $1.path }
+}
+
+@Test func `a file imports only what its layer may use`() throws {
+    let files = try swiftFiles(under: "Sources")
+    #expect(files.count > 50)
+    for file in files {
+        let allowed = try #require(allowedImports[file.target], "target \(file.target) is not in the table")
+        for line in file.lines where line.hasPrefix("import ") || line.contains(" import ") && line.hasPrefix("@") {
+            let name = line.split(separator: " ").last.map { String($0.split(separator: ".")[0]) } ?? ""
+            #expect(allowed.contains(name), "\(file.path) imports \(name)")
+        }
+    }
+}
+
+@Test func `a file answers one question and says which in its first line`() throws {
+    for file in try swiftFiles(under: "Sources") {
+        #expect(file.lines.first?.hasPrefix("//") == true, "\(file.path) has no opening comment")
+        #expect(file.lines.count <= 500, "\(file.path) has \(file.lines.count) lines: find the two concepts in it")
+        for (index, line) in file.lines.enumerated() {
+            #expect(line.count <= 120, "\(file.path):\(index + 1) has \(line.count) columns")
+        }
+    }
+}
+
+@Test func `escapes from the compiler's checks are counted and each has its reason`() throws {
+    let files = try swiftFiles(under: "Sources")
+    func lines(containing text: String) -> [String] {
+        files.flatMap { file in
+            file.lines.indices.filter { file.lines[$0].contains(text) && !file.lines[$0].contains("///") }
+                .map { "\(file.path):\($0 + 1)" }
+        }
+    }
+    #expect(lines(containing: "fatalError(").isEmpty)
+    #expect(lines(containing: "try!").isEmpty)
+    let unchecked = lines(containing: "@unchecked Sendable").count + lines(containing: "nonisolated(unsafe)").count
+    #expect(unchecked <= 20, "\(unchecked) escapes from concurrency checking; name their guard and count them here")
+    for file in files {
+        for (index, line) in file.lines.enumerated() where line.contains("try?") {
+            let near = file.lines[max(0, index - 2)...index].joined()
+            #expect(near.contains("//"), "\(file.path):\(index + 1): try? without a reason beside it")
+        }
+    }
+}
+
+@Test func `the core has no clock, no random source and no unordered iteration`() throws {
+    let banned = ["ContinuousClock", "SuspendingClock", "Date(", "random(", "UUID(", "print(", "SystemRandom"]
+    for file in try swiftFiles(under: "Sources") where ["Cluster", "PolicyOptimization"].contains(file.target) {
+        for (index, line) in file.lines.enumerated() where !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
+            for word in banned { #expect(!line.contains(word), "\(file.path):\(index + 1) uses \(word)") }
+        }
+    }
+}
+
+@Test func `no left-overs`() throws {
+    for file in try swiftFiles(under: "Sources") {
+        for (index, line) in file.lines.enumerated() {
+            for word in ["TODO", "FIXME", "XXX", "HACK"] {
+                #expect(!line.contains(word), "\(file.path):\(index + 1) has a \(word)")
+            }
+        }
+    }
+}
+
+@Test func `every test file expects something`() throws {
+    for file in try swiftFiles(under: "Tests") where file.lines.contains(where: { $0.contains("@Test") }) {
+        #expect(
+            file.lines.contains { $0.contains("#expect") || $0.contains("#require") || $0.contains("Issue.record") },
+            "\(file.path) cannot fail")
+    }
+}

@@ -1,0 +1,95 @@
+// One step's groups as the engine and the loss want them: which completions teach, and how they are cut.
+
+import Engine
+import PolicyOptimization
+import Rollouts
+
+/// The batch of one step. Completions without a verdict are absent; those that cannot have a gradient count in the
+/// loss's denominators but are never computed.
+struct TrainingBatch {
+    private let groups: [CompletionGroup]
+    private let options: RunOptions
+    /// Per group, the completions that are computed.
+    private let taught: [[TrainedCompletion]]
+    let loss: PolicyLoss
+    /// Cut by the data and the budget alone.
+    let parts: [MicroBatch]
+    /// The temperature that log-probs are taken at: the sampler's.
+    let temperature: Float
+
+    /// - Parameter referenceKL: per group and completion, Σ (ℓ − ℓ_ref); needed when KL is a part of the reward.
+    init(_ groups: [CompletionGroup], options: RunOptions, referenceKL: [[Double]]? = nil) {
+        self.groups = groups
+        self.options = options
+        temperature = Self.temperature(options)
+        let algorithm = options.algorithm
+        let limit = options.rollout.sampling.maxNewTokens
+        let trained = groups.indices.map { index in
+            trainedCompletions(
+                of: groups[index], options: algorithm, tokenLimit: limit, referenceKL: referenceKL?[index])
+        }
+        var tokenCount = 0
+        var sequenceCount = 0
+        for (group, completions) in zip(groups, trained) {
+            sequenceCount += completions.count
+            for completion in completions { tokenCount += group.completions[completion.index].tokens.count }
+        }
+        loss = PolicyLoss(
+            options: algorithm,
+            totals: LossTotals(tokenCount: tokenCount, sequenceCount: sequenceCount, constantLength: limit))
+        let regularized =
+            algorithm.entropyCoefficient != 0 || (algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss)
+        let taught = trained.map { completions in completions.filter { regularized || $0.advantage != 0 } }
+        self.taught = taught
+        parts = microBatches(of: Self.shapes(groups, taught), tokenBudget: options.optimizer.tokenBudget)
+    }
+
+    /// Whether any completion has a gradient.
+    var teaches: Bool { !parts.isEmpty }
+
+    static func temperature(_ options: RunOptions) -> Float {
+        let temperature = options.rollout.sampling.temperature
+        return temperature > 0 ? Float(temperature) : 1
+    }
+
+    func sequenceGroups(_ part: MicroBatch) -> [SequenceGroup] {
+        part.parts.map { piece in
+            SequenceGroup(
+                prompt: groups[piece.group].prompt.tokens,
+                completions: piece.completions.map { completion(piece.group, $0).tokens })
+        }
+    }
+
+    /// - Parameter reference: log-probs of the part's tokens under the frozen base policy.
+    func tokenBatch(_ part: MicroBatch, reference: [Float]?) -> TokenBatch {
+        var sequences: [Range<Int>] = []
+        var groupRanges: [Range<Int>] = []
+        var old: [Float] = []
+        var advantages: [Double] = []
+        for piece in part.parts {
+            let first = sequences.count
+            for place in piece.completions {
+                let logProbs = completion(piece.group, place).policyLogProbs
+                sequences.append(old.count..<old.count + logProbs.count)
+                old += logProbs
+                advantages.append(taught[piece.group][place].advantage)
+            }
+            groupRanges.append(first..<sequences.count)
+        }
+        return TokenBatch(
+            sequences: sequences, groups: groupRanges, oldLogProbs: old, referenceLogProbs: reference,
+            advantages: advantages, mask: [Bool](repeating: true, count: old.count))
+    }
+
+    private func completion(_ group: Int, _ place: Int) -> Completion {
+        groups[group].completions[taught[group][place].index]
+    }
+
+    private static func shapes(_ groups: [CompletionGroup], _ taught: [[TrainedCompletion]]) -> [GroupShape] {
+        zip(groups, taught).map { group, completions in
+            GroupShape(
+                promptTokenCount: group.prompt.tokens.count,
+                completionTokenCounts: completions.map { group.completions[$0.index].tokens.count })
+        }
+    }
+}

@@ -1,0 +1,126 @@
+// The worker's weights thread: fetches and hands in blobs, so that bulk never delays control.
+
+import Cluster
+import Foundation
+import Rollouts
+import Transport
+import Weights
+
+package enum BlobOrder: Sendable {
+    case welcome(Welcome)
+    case fetch(PolicyManifest)
+    case upload(LeaseIdentifier, [BlobReference])
+}
+
+package enum BlobAnswer: Sendable {
+    /// The bundle's verified bytes, and the folder where the workbench finds and leaves blobs.
+    case bundle(Welcome, [UInt8], blobDirectory: String)
+    case bundleFailed(String)
+    case fetched(PolicyManifest)
+    case fetchFailed(PolicyVersion, String)
+    case uploaded(LeaseIdentifier)
+    case uploadFailed(LeaseIdentifier, String)
+}
+
+package struct BlobThread {
+    package let orders = Mailbox<BlobOrder>()
+    private let thread: RunningThread
+
+    /// - Parameters:
+    ///   - coordinatorAddress: where the worker joined; its host replaces a wildcard in the welcome's blob address.
+    ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
+    package init(answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: String, cacheDirectory: String) {
+        let orders = orders
+        thread = startThread("weights") {
+            var session: BlobSession?
+            while let arrived = orders.wait() {
+                for order in arrived {
+                    switch order {
+                    case .welcome(let welcome):
+                        do {
+                            let made = try BlobSession(
+                                welcome, context: context, coordinatorAddress: coordinatorAddress,
+                                cacheDirectory: cacheDirectory)
+                            session = made
+                            let bytes = try made.bundle(welcome.modelBundle)
+                            answers.put(.bundle(welcome, bytes, blobDirectory: made.store.directory))
+                        } catch {
+                            answers.put(.bundleFailed("\(error)"))
+                        }
+                    case .fetch(let manifest):
+                        do {
+                            guard let session else { throw RuntimeError("a policy came before the welcome") }
+                            try session.fetch(manifest)
+                            answers.put(.fetched(manifest))
+                        } catch {
+                            answers.put(.fetchFailed(manifest.version, "\(error)"))
+                        }
+                    case .upload(let lease, let references):
+                        do {
+                            guard let session else { throw RuntimeError("work came before the welcome") }
+                            try session.upload(references)
+                            answers.put(.uploaded(lease))
+                        } catch {
+                            answers.put(.uploadFailed(lease, "\(error)"))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    package func stop() { orders.close() }
+    package func join() { thread.join() }
+}
+
+/// Blobs of one run: the run's own folder where it can be seen, a cache and the network where not.
+private final class BlobSession {
+    let store: BlobStore
+    /// nil where the run's own folder is visible: then there is nothing to transfer.
+    private let client: BlobClient?
+    /// Blobs of versions held before, oldest first; a cache keeps the last two.
+    private var cached: [BlobReference] = []
+
+    init(_ welcome: Welcome, context: Context, coordinatorAddress: String, cacheDirectory: String) throws {
+        let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
+        if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
+            store = try BlobStore(directory: welcome.blobDirectory)
+            client = nil
+        } else {
+            store = try BlobStore(directory: cacheDirectory)
+            let address = try Address(welcome.blobAddress).replacingWildcard(hostOf: Address(coordinatorAddress))
+            client = try BlobClient(context: context, address: address)
+        }
+    }
+
+    func bundle(_ reference: BlobReference) throws -> [UInt8] {
+        guard reference.byteCount <= 256 << 20 else {
+            throw RuntimeError("the model bundle claims \(reference.byteCount) bytes; at most 256 MiB are accepted")
+        }
+        try get(reference)
+        return try store.read(reference, offset: 0, count: reference.byteCount)
+    }
+
+    func fetch(_ manifest: PolicyManifest) throws {
+        var wanted = [manifest.weights]
+        if let optimizer = manifest.optimizer { wanted.append(optimizer) }
+        for reference in wanted { try get(reference) }
+        guard client != nil else { return }
+        cached.removeAll { wanted.contains($0) }
+        cached += wanted
+        while cached.count > 4 { try store.remove(cached.removeFirst()) }
+    }
+
+    func upload(_ references: [BlobReference]) throws {
+        guard let client else { return }
+        for reference in references { try client.put(reference, from: StoredBlobs(store)) }
+    }
+
+    private func get(_ reference: BlobReference) throws {
+        if store.contains(reference) { return }
+        guard let client else {
+            throw RuntimeError("the blob \(reference.digest) is not in the run's folder `\(store.directory)`")
+        }
+        try client.get(reference, into: StoredBlobs(store))
+    }
+}

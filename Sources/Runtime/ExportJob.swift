@@ -1,0 +1,94 @@
+// `coordinator export`: a policy as files other programs load.
+
+import Foundation
+import Tokenization
+import Weights
+
+package struct ExportJob {
+    var subject: String
+    var format: String
+    var elementType: String
+    var output: String?
+    var runs: String
+
+    package init(subject: String, format: String, elementType: String, output: String?, runs: String) {
+        self.subject = subject
+        self.format = format
+        self.elementType = elementType
+        self.output = output
+        self.runs = runs
+    }
+
+    package func run() throws -> Int32 {
+        guard let dtype = ExportElementType(rawValue: elementType) else {
+            throw RuntimeError("unknown element type `\(elementType)`: f32, f16 or bf16")
+        }
+        let found = try Subject.find(subject, runs: runs)
+        let model = try found.load()
+        let parameters = UnsafeBufferPointer(model.values)
+        let target = output ?? defaultOutput(found)
+        if format == "gguf" {
+            try Export.gguf(
+                config: model.config, parameters: parameters, dtype: dtype, name: name(found),
+                tokenizerMetadata: model.tokenizer.ggufFields.map { ($0.key, GGUFValue($0.value)) }, to: target)
+            Output.line("Wrote \(target) (GGUF, \(elementType)); llama.cpp loads it.")
+        } else {
+            try Export.huggingFace(
+                config: model.config, parameters: parameters, dtype: dtype,
+                files: try model.tokenizer.huggingFaceFiles(), bos: model.tokenizer.bos, eos: model.tokenizer.eos,
+                to: target)
+            Output.line("Wrote \(target)/ (safetensors, \(elementType)); transformers' from_pretrained loads it.")
+        }
+        return 0
+    }
+
+    private func name(_ found: Subject) -> String {
+        switch found {
+        case .run(let directory, _, let checkpoint): "\(directory.name)-step-\(checkpoint.content.step)"
+        case .model(let path): URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+        }
+    }
+
+    private func defaultOutput(_ found: Subject) -> String {
+        let suffix = format == "gguf" ? ".gguf" : ""
+        return switch found {
+        case .run(let directory, _, _): "\(directory.path)/export\(suffix)"
+        case .model: "\(name(found))-\(elementType)\(suffix)"
+        }
+    }
+}
+
+extension GGUFValue {
+    /// A tokenizer's metadata in the file format's types.
+    init(_ field: GGUFField) {
+        switch field {
+        case .string(let value): self = .string(value)
+        case .uint32(let value): self = .uint32(value)
+        case .bool(let value): self = .bool(value)
+        case .strings(let values): self = .strings(values)
+        case .int32s(let values): self = .int32s(values)
+        }
+    }
+}
+
+extension Tokenizer {
+    /// From a GGUF file's `tokenizer.*` metadata.
+    init(ggufFields fields: [String: GGUFValue]) throws {
+        func string(_ key: String) -> String? { if case .string(let value)? = fields[key] { value } else { nil } }
+        func identifier(_ key: String) -> Int32? { fields["tokenizer.ggml." + key]?.integer.flatMap(Int32.init(exactly:)) }
+        guard case .strings(let tokens)? = fields["tokenizer.ggml.tokens"] else {
+            throw RuntimeError("the GGUF file has no tokenizer.ggml.tokens")
+        }
+        var merges: [String] = []
+        if case .strings(let values)? = fields["tokenizer.ggml.merges"] { merges = values }
+        var types: [Int32] = []
+        if case .int32s(let values)? = fields["tokenizer.ggml.token_type"] { types = values }
+        var addBOS: Bool?
+        if case .bool(let value)? = fields["tokenizer.ggml.add_bos_token"] { addBOS = value }
+        self = try Tokenizer.gguf(
+            model: string("tokenizer.ggml.model") ?? "", pre: string("tokenizer.ggml.pre") ?? "default", tokens: tokens,
+            tokenTypes: types, merges: merges, bos: identifier("bos_token_id"), eos: identifier("eos_token_id"),
+            unknown: identifier("unknown_token_id"), padding: identifier("padding_token_id"), addBOS: addBOS,
+            chatTemplate: string("tokenizer.chat_template"))
+    }
+}

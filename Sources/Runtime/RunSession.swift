@@ -1,0 +1,131 @@
+// One run from open store to outcome: everything is made, used and closed here.
+
+import Cluster
+import Datasets
+import Foundation
+import Rollouts
+import Recipes
+import RunStore
+import Telemetry
+import Transport
+import Weights
+
+package struct RunSession {
+    var options: RunOptions
+    var directory: RunDirectory
+    var layout: LocalLayout
+    var listen: [Address]
+    var insecure: Bool
+    var plain: Bool
+    /// Nothing on the screen but warnings.
+    var quiet = false
+    /// What version 0 is; nil takes the recipe's model.
+    var subject: Subject?
+
+    package func run() throws -> Int32 {
+        let outcome = try execute()
+        switch outcome.outcome {
+        case .completed:
+            for line in Summary.lines(evaluations: outcome.evaluations) { Output.line(line) }
+            Output.line(nextSteps())
+            return 0
+        case .interrupted(let step):
+            Output.line("Stopped after step \(step) of \(options.schedule.steps). Go on: the same command with --resume.")
+            return 2
+        case .failed(let step, let reason):
+            Output.error("the run stopped after step \(step): \(reason)")
+            return 1
+        }
+    }
+
+    package struct Result {
+        package var outcome: RunOutcome
+        package var evaluations: [EvaluationReport]
+    }
+
+    /// Runs to the end; children are gone and files closed afterwards.
+    package func execute() throws -> Result {
+        try directory.create()
+        let store = try RunStore(path: directory.store)
+        defer { store.close() }
+        let log = try RunLog(directory: directory.logs, process: "coordinator", run: directory.name)
+        let screen = Screen(options: options, run: directory.name, plain: plain || !Output.isTerminal, quiet: quiet)
+        defer { screen.close() }
+        let dataset = try Dataset.load(options.data, seed: options.seed)
+        let blobs = try BlobStore(directory: directory.blobs)
+        try RecipeReader.render(options).write(toFile: directory.recipe, atomically: true, encoding: .utf8)
+
+        screen.show(Note(.info, "loading the model"))
+        let model =
+            try subject.map { found throws in try ModelPreparation.prepare(found, blobs: blobs) }
+            ?? ModelPreparation.prepare(options, blobs: blobs)
+        let prompts = try PromptSource(
+            dataset: dataset, tokenizer: model.tokenizer, options: options, contextTokens: model.config.contextTokens)
+        let resumed = try Subject.newestCheckpoint(directory)
+        if let resumed { try resumed.restore(into: blobs) }
+
+        let wake = try WakePipe()
+        Signals.install(wake: wake.writeDescriptor)
+        let context = try Context()
+        let controlAddress = try directory.socketAddress("control")
+        let blobAddress = try directory.socketAddress("blobs")
+        let link = try ControlServer(context: context, addresses: [try Address(controlAddress)] + listen)
+        let blobServer = try BlobServer(
+            context: context, addresses: [try Address(blobAddress)] + listen.map { $0.besideForBlobs },
+            storage: StoredBlobs(blobs))
+        defer { blobServer.stop() }
+        if insecure && listen.contains(where: { !$0.isLoopback }) {
+            screen.show(Note(.warning, "listening without encryption or keys: anyone who reaches this host can join"))
+        }
+
+        let start = try runStart(
+            model: model, prompts: prompts, store: store, resumed: resumed?.content,
+            blobAddress: listen.isEmpty ? blobAddress : blobServer.publicAddress, blobs: blobs)
+        let workers = layout.isEmpty ? nil : try LocalWorkers(address: controlAddress, logFolder: directory.logs)
+        let shell = try RunShell(
+            directory: directory, options: options, store: store, blobs: blobs, prompts: prompts,
+            bundle: try blobs.read(model.bundle, offset: 0, count: model.bundle.byteCount), workers: workers, log: log,
+            screen: screen, base: start.checkpoint.manifest, evaluations: try store.evaluations())
+        try shell.rewind(toStep: start.checkpoint.step)
+        for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
+            try workers?.start(roles: roles, threads: threads)
+        }
+        var loop = CoordinatorLoop(
+            link: link, core: Coordinator(options: options, start: start), shell: shell, wake: wake,
+            run: directory.name, epoch: start.epoch)
+        let outcome = loop.run()
+        workers?.stop(grace: .seconds(10))
+        return Result(outcome: outcome, evaluations: shell.evaluations)
+    }
+
+    private func runStart(
+        model: PreparedModel, prompts: PromptSource, store: RunStore, resumed: Checkpoint?, blobAddress: String,
+        blobs: BlobStore
+    ) throws -> RunStart {
+        let proof = ".seen-\(UInt64.random(in: 0 ..< .max))"
+        guard FileManager.default.createFile(atPath: directory.blobs + "/" + proof, contents: nil) else {
+            throw RuntimeError("cannot write in `\(directory.blobs)`: \(errnoText())")
+        }
+        let welcome = Welcome(
+            run: directory.name, options: options, modelBundle: model.bundle, blobAddress: blobAddress,
+            blobDirectory: directory.blobs, blobDirectoryProof: proof)
+        var pretraining: PretrainingAssignment?
+        if resumed == nil, let pretrain = options.model.pretrain { pretraining = try prompts.pretraining(pretrain) }
+        return RunStart(
+            run: directory.name, base: model.base,
+            checkpoint: resumed ?? Checkpoint(step: 0, manifest: model.base, nextPosition: 0), welcome: welcome,
+            pretraining: pretraining, evaluationPrompts: try prompts.heldOut(options.evaluation.prompts),
+            evaluatedSteps: try store.evaluations().map(\.step), epoch: try store.leaseEpoch())
+    }
+
+    private func nextSteps() -> String {
+        """
+
+        Everything is in \(directory.path)/: metrics.jsonl (one object a step), tensorboard/, checkpoints/, logs/.
+        Try next:
+          coordinator sample \(directory.name)                      talk to the trained model
+          coordinator export \(directory.name) --format gguf        take it elsewhere (or --format safetensors)
+          coordinator start RECIPE --set verifier.shuffle=true --name control   the same with rewards that say nothing
+        """
+    }
+}

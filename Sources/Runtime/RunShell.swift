@@ -1,0 +1,148 @@
+// What happens with the coordinator's decisions: the store, the logs, the screen, the blobs, the children.
+
+import Cluster
+import Datasets
+import Foundation
+import Rollouts
+import RunStore
+import Telemetry
+import Weights
+
+/// The real shell of a run. Loop thread only.
+package final class RunShell: CoordinatorShell {
+    private let directory: RunDirectory
+    private let options: RunOptions
+    private let store: RunStore
+    private let blobs: BlobStore
+    private let prompts: PromptSource
+    private let bundle: [UInt8]
+    private let workers: LocalWorkers?
+    private let metrics: MetricsLog
+    private let tensorBoard: TensorBoardWriter
+    private let log: RunLog
+    private let screen: Screen
+    private let statusFile: StatusFile
+    /// Weights blobs by version, so that old ones can go. The base stays while KL needs it.
+    private var published: [PolicyManifest]
+    package private(set) var evaluations: [EvaluationReport]
+
+    package init(
+        directory: RunDirectory, options: RunOptions, store: RunStore, blobs: BlobStore, prompts: PromptSource,
+        bundle: [UInt8], workers: LocalWorkers?, log: RunLog, screen: Screen, base: PolicyManifest,
+        evaluations: [EvaluationReport]
+    ) throws {
+        self.directory = directory
+        self.options = options
+        self.store = store
+        self.blobs = blobs
+        self.prompts = prompts
+        self.bundle = bundle
+        self.workers = workers
+        self.log = log
+        self.screen = screen
+        self.evaluations = evaluations
+        metrics = try MetricsLog(path: directory.metrics)
+        tensorBoard = try TensorBoardWriter(directory: directory.tensorBoard)
+        statusFile = StatusFile(path: directory.status)
+        published = [base]
+    }
+
+    package func persist(_ records: [Record]) throws {
+        // A checkpoint's files are durable before the record that names them.
+        for case .checkpointed(let checkpoint) in records { try writeCheckpoint(checkpoint) }
+        try store.append(records)
+        for case .stepTrained(_, let manifest, _, _) in records { published.append(manifest) }
+        for case .checkpointed(let checkpoint) in records {
+            if !published.contains(where: { $0.weights == checkpoint.manifest.weights }) {
+                published.append(checkpoint.manifest)
+            }
+            // Its own hard link keeps the optimizer's bytes; the blob is not needed twice.
+            if checkpoint.manifest.optimizer != nil { try removeUnneededOptimizers(except: checkpoint) }
+            try CheckpointFolder.prune(in: directory.checkpoints, keep: options.checkpoint.keep)
+        }
+    }
+
+    package func drawPrompts(
+        _ purpose: Purpose, step: Int, ordinals: Range<Int>, position: Int
+    ) throws -> [Prompt] {
+        precondition(purpose == .training, "evaluation prompts are drawn at the start")
+        return try prompts.training(step: step, ordinals: ordinals, position: position)
+    }
+
+    package func report(_ step: StepMetrics) throws {
+        try metrics.append(step)
+        try tensorBoard.append(step)
+        screen.show(step)
+    }
+
+    package func report(_ evaluation: EvaluationReport) throws {
+        evaluations.append(evaluation)
+        try metrics.append(evaluation)
+        try tensorBoard.append(evaluation)
+        screen.show(evaluation)
+    }
+
+    package func rewind(toStep step: Int) throws {
+        try store.rewind(toStep: step)
+        try metrics.truncate(afterStep: step)
+        evaluations.removeAll { $0.step > step }
+    }
+
+    package func forgetBlobs(before version: PolicyVersion) {
+        let keepBase = options.algorithm.klCoefficient > 0
+        let gone = published.filter { $0.version < version && !(keepBase && $0.version == .base) }
+        published.removeAll { gone.contains($0) }
+        for manifest in gone where !published.contains(where: { $0.weights == manifest.weights }) {
+            do {
+                try blobs.remove(manifest.weights)
+            } catch {
+                note(Note(.warning, "an old policy's file could not be removed: \(error)"))
+            }
+        }
+    }
+
+    package func note(_ note: Note) {
+        log.write(note.level.rawValue, note.text)
+        screen.show(note)
+    }
+
+    package func observe(_ coordinator: Coordinator, at now: MonotonicTime) {
+        let status = coordinator.status
+        screen.show(status, at: now)
+        do {
+            try statusFile.write(run: directory.name, status, at: now)
+        } catch {
+            note(Note(.warning, "the status file could not be written: \(error)"))
+        }
+    }
+
+    package func tend(at now: MonotonicTime) -> MonotonicTime? {
+        guard let workers else { return nil }
+        do throws(RuntimeError) {
+            try workers.reap(now: now)
+        } catch {
+            note(Note(.error, error.description))
+        }
+        for text in workers.takeNotes() { note(Note(.warning, text)) }
+        return workers.nextDeadline
+    }
+
+    /// The learner left these blobs behind; the newest checkpoint's are hard-linked into its folder.
+    private func removeUnneededOptimizers(except checkpoint: Checkpoint) throws {
+        for index in published.indices {
+            guard let optimizer = published[index].optimizer, optimizer != checkpoint.manifest.optimizer else { continue }
+            try blobs.remove(optimizer)
+            published[index].optimizer = nil
+        }
+    }
+
+    private func writeCheckpoint(_ checkpoint: Checkpoint) throws {
+        var files = [(name: "weights.safetensors", blob: checkpoint.manifest.weights)]
+        if let optimizer = checkpoint.manifest.optimizer {
+            files.append((name: "optimizer.safetensors", blob: optimizer))
+        }
+        try CheckpointFolder.write(
+            in: directory.checkpoints, step: checkpoint.step, blobs: blobs, files: files,
+            document: StoredCheckpoint.encode(checkpoint, bundle: bundle))
+    }
+}

@@ -1,0 +1,146 @@
+// `coordinator start`: from a recipe to a finished run.
+
+import Cluster
+import Datasets
+import Foundation
+import Recipes
+import Rollouts
+import RunStore
+import Telemetry
+import Transport
+import Weights
+
+package struct StartJob {
+    var recipe: String
+    var name: String?
+    var overrides: [String]
+    var local: String?
+    var listen: [String]
+    var resume: Bool
+    var insecure: Bool
+    var plain: Bool
+    var runs: String
+
+    package init(
+        recipe: String, name: String?, overrides: [String], local: String?, listen: [String], resume: Bool,
+        insecure: Bool, plain: Bool, runs: String
+    ) {
+        self.recipe = recipe
+        self.name = name
+        self.overrides = overrides
+        self.local = local
+        self.listen = listen
+        self.resume = resume
+        self.insecure = insecure
+        self.plain = plain
+        self.runs = runs
+    }
+
+    /// - Returns: the exit status.
+    package func run() throws -> Int32 {
+        var options = try RecipeReader.load(path: recipe, overrides: overrides)
+        if let name { options.name = name }
+        try RunDirectory.check(name: options.name)
+        let layout = try LocalLayout(local, options: options.cluster)
+        let addresses = try ListenAddress.parse(listen, insecure: insecure)
+        if layout.isEmpty && addresses.isEmpty {
+            throw RuntimeError("with --local none nobody can work: give --listen, so that workers can join")
+        }
+        let directory = RunDirectory(runs: runs, name: options.name)
+        if directory.exists {
+            if let finished = try finishedOutcome(directory) { return finished }
+            guard resume else {
+                throw RuntimeError(
+                    "the run `\(options.name)` exists: go on with --resume, give another --name, or delete \(directory.path)")
+            }
+            options = try resumedOptions(options, directory)
+        }
+        return try RunSession(
+            options: options, directory: directory, layout: layout, listen: addresses, insecure: insecure,
+            plain: plain
+        ).run()
+    }
+
+    /// A run that is complete is shown again, not run again.
+    private func finishedOutcome(_ directory: RunDirectory) throws -> Int32? {
+        let store = try RunStore(readingPath: directory.store)
+        guard case .completed? = try store.outcome() else { return nil }
+        Output.line("The run `\(directory.name)` is complete; start it again under another --name.")
+        for line in Summary.lines(evaluations: try store.evaluations()) { Output.line(line) }
+        return 0
+    }
+
+    /// A resumed run keeps its recipe; only what does not change the result may differ.
+    private func resumedOptions(_ given: RunOptions, _ directory: RunDirectory) throws -> RunOptions {
+        var kept = try Subject.readOptions(directory)
+        var comparable = given
+        comparable.cluster = kept.cluster
+        comparable.checkpoint = kept.checkpoint
+        comparable.evaluation = kept.evaluation
+        comparable.schedule.steps = kept.schedule.steps
+        guard comparable == kept else {
+            throw RuntimeError(
+                "the recipe differs from the one the run `\(directory.name)` was started with "
+                    + "(\(directory.recipe)): resume with that recipe, or start another --name")
+        }
+        kept.cluster = given.cluster
+        kept.checkpoint = given.checkpoint
+        kept.schedule.steps = given.schedule.steps
+        return kept
+    }
+}
+
+/// `rollout=N,verifier=N,learner=N` or `none`.
+package struct LocalLayout: Equatable, Sendable {
+    package var rollout: Int
+    package var verifier: Int
+    package var learner: Int
+
+    package init(_ text: String?, options: ClusterOptions) throws(RuntimeError) {
+        rollout = options.localRollout
+        verifier = options.localVerifier
+        learner = options.localLearner
+        guard let text else { return }
+        (rollout, verifier, learner) = (0, 0, 0)
+        if text == "none" { return }
+        for part in text.split(separator: ",") {
+            let pair = part.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, let count = Int(pair[1]), (0...64).contains(count) else {
+                throw RuntimeError("--local \(text): `\(part)` is not ROLE=NUMBER (0 to 64), e.g. rollout=2,verifier=1,learner=1")
+            }
+            switch pair[0] {
+            case "rollout": rollout = count
+            case "verifier": verifier = count
+            case "learner": learner = count
+            default: throw RuntimeError("--local \(text): unknown role `\(pair[0])`: rollout, verifier or learner")
+            }
+        }
+        guard learner <= 1 else { throw RuntimeError("--local \(text): one learner at most") }
+    }
+
+    package var isEmpty: Bool { rollout + verifier + learner == 0 }
+
+    /// Roles and threads of each process. Sampling and learning take turns (lag 0), so each may use every core.
+    package func processes(cores: Int) -> [(roles: [WorkerRole], threads: Int)] {
+        var list: [(roles: [WorkerRole], threads: Int)] = []
+        for _ in 0..<rollout { list.append(([.rollout], max(1, cores / max(1, rollout)))) }
+        for _ in 0..<verifier { list.append(([.verifier], 1)) }
+        for _ in 0..<learner { list.append(([.learner], max(1, cores))) }
+        return list
+    }
+}
+
+/// Where other hosts join, checked.
+package enum ListenAddress {
+    package static func parse(_ texts: [String], insecure: Bool) throws -> [Address] {
+        try texts.map { text in
+            let address = try Address(text)
+            if !address.isLoopback && !insecure {
+                throw RuntimeError(
+                    "\(text) is open to other hosts without encryption or keys: use a loopback address "
+                        + "(tcp://127.0.0.1:PORT, ipc://PATH), or accept it with --insecure")
+            }
+            return address
+        }
+    }
+}

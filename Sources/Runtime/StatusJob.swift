@@ -1,0 +1,137 @@
+// `coordinator status`: how a run stands, from its own files.
+
+import Cluster
+import Foundation
+import Rollouts
+import RunStore
+import Telemetry
+
+package struct StatusJob {
+    var name: String?
+    var json: Bool
+    var runs: String
+
+    /// - Parameter name: nil takes the run whose files changed last.
+    package init(name: String?, json: Bool, runs: String) {
+        self.name = name
+        self.json = json
+        self.runs = runs
+    }
+
+    package func run() throws -> Int32 {
+        let directory = RunDirectory(runs: runs, name: try name ?? newest())
+        guard directory.exists else {
+            throw RuntimeError("there is no run `\(directory.name)` in `\(runs)/`")
+        }
+        let store = try RunStore(readingPath: directory.store)
+        let live = readStatus(directory)
+        let running = live.flatMap { $0["process"] as? Int }.map { kill(Int32($0), 0) == 0 } ?? false
+        let outcome = try store.outcome()
+        let steps = try store.stepMetrics()
+        let evaluations = try store.evaluations()
+        if json {
+            Output.line(
+                jsonObject(
+                    directory, live: running ? live : nil, outcome: outcome, last: steps.last,
+                    evaluation: evaluations.last))
+            return 0
+        }
+        Output.line("run \(directory.name): \(state(running: running, outcome: outcome, live: live))")
+        if let last = steps.last {
+            let shown = ["reward_mean", "accuracy", "completion_tokens_mean", "rollout_tokens_per_second", "seconds"]
+            let values = shown.compactMap { name in last[name].map { "\(name) \(rounded($0))" } }
+            Output.line("  last step \(last.step): " + values.joined(separator: ", "))
+            Output.line("  weights \(last.weightsHash)")
+        }
+        if let evaluation = evaluations.last {
+            let interval = wilsonInterval(right: evaluation.right, of: evaluation.right + evaluation.wrong)
+            Output.line(
+                "  held-out accuracy after step \(evaluation.step): \(percent(evaluation.accuracy)) "
+                    + "(\(percent(interval.lowerBound)) to \(percent(interval.upperBound)))")
+        }
+        if running, let live { for line in workerLines(live) { Output.line(line) } }
+        return 0
+    }
+
+    private func state(running: Bool, outcome: RunOutcome?, live: [String: Any]?) -> String {
+        if running, let live {
+            return "running, step \(live["step"] ?? 0) of \(live["steps"] ?? 0), \(live["phase"] ?? "")"
+        }
+        switch outcome {
+        case .completed(let step)?: return "complete after \(step) steps"
+        case .interrupted(let step)?: return "interrupted after step \(step); --resume goes on"
+        case .failed(let step, let reason)?: return "stopped after step \(step): \(reason)"
+        case nil: return "not running and not complete (killed?); --resume goes on"
+        }
+    }
+
+    private func workerLines(_ live: [String: Any]) -> [String] {
+        guard let workers = live["workers"] as? [[String: Any]] else { return [] }
+        var lines = ["  workers: \(workers.count)"]
+        for worker in workers {
+            let roles = (worker["roles"] as? [String] ?? []).joined(separator: "+")
+            let version = (worker["version"] as? Int).map { "policy \($0)" } ?? "no policy yet"
+            lines.append(
+                "    \(worker["name"] ?? ""): \(roles), \(version), \(worker["leases"] ?? 0) leases, "
+                    + "\(worker["completions"] ?? 0) completions, heard "
+                    + "\(rounded(worker["silent_seconds"] as? Double ?? 0)) s ago")
+        }
+        let counters = ["no_verdict_count", "released_leases", "duplicate_results", "faults"]
+        lines.append("  " + counters.map { "\($0) \(live[$0] ?? 0)" }.joined(separator: ", "))
+        return lines
+    }
+
+    private func jsonObject(
+        _ directory: RunDirectory, live: [String: Any]?, outcome: RunOutcome?, last: StepMetrics?,
+        evaluation: EvaluationReport?
+    ) -> String {
+        var object = live ?? ["run": directory.name]
+        object["running"] = live != nil
+        object["state"] = state(running: live != nil, outcome: outcome, live: live)
+        if let last {
+            var metrics: [String: Any] = ["step": last.step, "weights_hash": last.weightsHash.description]
+            for value in last.values where value.value.isFinite { metrics[value.name] = value.value }
+            object["last_step"] = metrics
+        }
+        if let evaluation {
+            object["heldout"] = [
+                "step": evaluation.step, "right": evaluation.right, "wrong": evaluation.wrong,
+                "no_verdict": evaluation.noVerdict, "accuracy": evaluation.accuracy,
+            ] as [String: Any]
+        }
+        do {
+            let data = try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys])
+            return String(decoding: data, as: UTF8.self)
+        } catch {
+            preconditionFailure("only numbers and text are in it: \(error)")
+        }
+    }
+
+    private func readStatus(_ directory: RunDirectory) -> [String: Any]? {
+        guard let data = FileManager.default.contents(atPath: directory.status) else { return nil }
+        // A file that cannot be read is as good as none: the store still says how the run stands.
+        return (try? JSONSerialization.jsonObject(with: data)) as? [String: Any]  // see the line above
+    }
+
+    private func newest() throws(RuntimeError) -> String {
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: runs)
+        } catch {
+            throw RuntimeError("there is no folder `\(runs)`: nothing was run here yet")
+        }
+        let dated = names.compactMap { name -> (String, Date)? in
+            let store = RunDirectory(runs: runs, name: name).store
+            // A folder without a store is no run.
+            guard let attributes = try? FileManager.default.attributesOfItem(atPath: store),  // see the line above
+                let date = attributes[.modificationDate] as? Date
+            else { return nil }
+            return (name, date)
+        }
+        guard let newest = dated.max(by: { $0.1 < $1.1 }) else { throw RuntimeError("there is no run in `\(runs)/`") }
+        return newest.0
+    }
+
+    private func rounded(_ value: Double) -> String { String(format: "%.4g", value) }
+    private func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }
+}

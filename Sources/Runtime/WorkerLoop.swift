@@ -1,0 +1,144 @@
+// The worker's loop thread: socket, core and the two other threads' mailboxes. It never computes.
+
+import Cluster
+import Foundation
+import Rollouts
+import Transport
+import Wire
+
+/// Runs the worker's core over a link until it leaves or is refused.
+package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
+    private var link: Link
+    private var core: WorkerCore
+    private let wake: WakePipe
+    private let compute: ComputeThread
+    private let answers: Mailbox<ComputeAnswer>
+    private let blobs: BlobThread
+    private let blobAnswers: Mailbox<BlobAnswer>
+    private let log: (Note) -> Void
+    private var welcome: Welcome?
+    private var sequence: UInt64 = 0
+    private var recreateAt: MonotonicTime?
+    private var exit: (reason: String, failure: Bool)?
+    private var signalsSeen = 0
+    /// Reports whose blobs are on their way.
+    private var uploads: [LeaseIdentifier: WorkReport] = [:]
+
+    package init(
+        link: consuming Link, core: WorkerCore, wake: WakePipe, compute: ComputeThread,
+        answers: Mailbox<ComputeAnswer>, blobs: BlobThread, blobAnswers: Mailbox<BlobAnswer>,
+        log: @escaping (Note) -> Void
+    ) {
+        self.link = link
+        self.core = core
+        self.wake = wake
+        self.compute = compute
+        self.answers = answers
+        self.blobs = blobs
+        self.blobAnswers = blobAnswers
+        self.log = log
+    }
+
+    /// - Parameter parent: leave when this process is gone (local workers); nil for none.
+    /// - Returns: whether it ended as it should.
+    package mutating func run(parent: Int32?) -> Bool {
+        handle(.connected)
+        while exit == nil {
+            let now = MonotonicTime.now
+            // Once a second at least, to look whether the parent still lives.
+            let deadline = [core.nextDeadline, recreateAt, now + .seconds(1)].compactMap { $0 }.min() ?? now
+            link.wait(timeout: max(.zero, deadline - now), wake: wake)
+            wake.drain()
+            if let parent, getppid() != parent { handle(.leave(reason: "the coordinator's process is gone")) }
+            if Signals.received > signalsSeen {
+                signalsSeen = Signals.received
+                handle(.leave(reason: "interrupted"))
+            }
+            takeAnswers()
+            receiveAll()
+            let later = MonotonicTime.now
+            if let due = recreateAt, later >= due {
+                recreateAt = nil
+                link.recreate()
+                handle(.connected)
+            }
+            if let due = core.nextDeadline, MonotonicTime.now >= due { handle(.tick) }
+        }
+        return !(exit?.failure ?? false)
+    }
+
+    private mutating func receiveAll() {
+        for _ in 0..<1024 {
+            guard exit == nil, let frame = link.receive() else { return }
+            do throws(WireError) {
+                let (_, payload) = try Envelope.open(frame)
+                handle(.received(try WireCodec.decode(payload)))
+            } catch {
+                log(Note(.warning, "a message was dropped: \(error)"))
+            }
+        }
+    }
+
+    private mutating func takeAnswers() {
+        for answer in answers.takeAll() {
+            switch answer {
+            case .configured: break
+            case .configureFailed(let reason):
+                log(Note(.error, reason))
+                handle(.leave(reason: "the model cannot be used here: \(reason)"))
+            case .loaded(let version, let hash): handle(.policyLoaded(version, weightsHash: hash))
+            case .loadFailed(let version, let reason): handle(.policyLoadFailed(version, reason: reason))
+            case .outcome(.progress(let lease, let units)): handle(.workProgress(lease, unitsDone: units))
+            case .outcome(.partialText(let lease, let text)): handle(.workFinished(lease, .partialText(text)))
+            case .outcome(.finished(let lease, let report, let references)):
+                if references.isEmpty {
+                    handle(.workFinished(lease, report))
+                } else {
+                    uploads[lease] = report
+                    blobs.orders.put(.upload(lease, references))
+                }
+            }
+        }
+        for answer in blobAnswers.takeAll() {
+            switch answer {
+            case .bundle(let welcome, let bytes, let directory):
+                compute.orders.put(.configure(welcome, bundle: bytes, blobDirectory: directory))
+            case .bundleFailed(let reason): handle(.leave(reason: "the model bundle could not be fetched: \(reason)"))
+            case .fetched(let manifest): compute.orders.put(.load(manifest))
+            case .fetchFailed(let version, let reason): handle(.policyLoadFailed(version, reason: reason))
+            case .uploaded(let lease):
+                if let report = uploads.removeValue(forKey: lease) { handle(.workFinished(lease, report)) }
+            case .uploadFailed(let lease, let reason):
+                uploads[lease] = nil
+                handle(.workFinished(lease, .failed(reason: reason, retryable: true)))
+            }
+        }
+    }
+
+    private mutating func handle(_ event: WorkerEvent) {
+        for effect in core.handle(event, at: MonotonicTime.now) { perform(effect) }
+    }
+
+    private mutating func perform(_ effect: WorkerEffect) {
+        switch effect {
+        case .send(let message):
+            sequence += 1
+            let run = welcome.map { Envelope.hash(ofRun: $0.run) } ?? 0
+            let frame = Envelope.seal(
+                payload: WireCodec.encode(message), run: run, epoch: 0, sequence: sequence)
+            if !link.send(frame) { log(Note(.debug, "the coordinator cannot be reached; it is tried again")) }
+        case .recreateSocket(let pause): recreateAt = MonotonicTime.now + pause
+        case .configure(let welcome):
+            self.welcome = welcome
+            blobs.orders.put(.welcome(welcome))
+        case .loadPolicy(let manifest): blobs.orders.put(.fetch(manifest))
+        case .startWork(let lease, let order): compute.orders.put(.start(lease, order))
+        case .cancelWork(let lease): compute.orders.put(.cancel(lease))
+        case .note(let note): log(note)
+        case .exit(let reason, let failure): exit = (reason, failure)
+        }
+    }
+
+    /// Why `run` returned.
+    package var exitReason: String { exit?.reason ?? "" }
+}

@@ -1,0 +1,22 @@
+// `coordinator status`: how a run stands.
+
+import ArgumentParser
+import Runtime
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show how a run stands: step, phase, workers, last metrics and faults.")
+
+    @Argument(help: "Name of the run. Default: the newest.")
+    var run_: String?
+
+    @Flag(help: "One JSON object instead of text.")
+    var json = false
+
+    @Option(help: "Where runs are kept.")
+    var runs: String = "runs"
+
+    func run() throws {
+        try runOrExplain { try StatusJob(name: run_, json: json, runs: runs).run() }
+    }
+}
