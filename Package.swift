@@ -28,6 +28,8 @@ let package = Package(
         .target(name: "CKernels", cSettings: optimised, linkerSettings: [.linkedLibrary("pthread")]),
         .target(name: "CWire", cSettings: optimised, linkerSettings: [.linkedLibrary("protobuf-c")]),
 
+        .target(name: "CChecksum", cSettings: optimised),
+
         // words
         .target(name: "Rollouts"),
 
@@ -46,8 +48,10 @@ let package = Package(
         .target(name: "Tokenization", dependencies: ["Rollouts"]),
 
         // edges, upper row
-        .target(name: "Transport", dependencies: ["Rollouts", "CZeroMQ"], linkerSettings: [.linkedLibrary("zmq")]),
-        .target(name: "Wire", dependencies: ["Rollouts", "Cluster", "CWire"]),
+        .target(
+            name: "Transport", dependencies: ["Rollouts", "CZeroMQ", "CChecksum"],
+            linkerSettings: [.linkedLibrary("zmq")]),
+        .target(name: "Wire", dependencies: ["Rollouts", "Cluster", "CWire", "CChecksum"]),
         .target(name: "Telemetry", dependencies: ["Rollouts", .product(name: "Logging", package: "swift-log")]),
         .target(name: "Recipes", dependencies: ["Rollouts", "Yams"]),
         .target(name: "Datasets", dependencies: ["Rollouts"]),

@@ -30,23 +30,21 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private var core: Coordinator
     private let shell: any CoordinatorShell
     private let wake: WakePipe
-    private let epoch: UInt64
-    private let runHash: UInt64
+    private let run: String
     private var pending: [Event] = []
-    private var sequence: UInt64 = 0
+    /// One per connection that was heard from; looked up by peer, never iterated.
+    private var conversations: [PeerIdentifier: Conversation] = [:]
     private var outcome: RunOutcome?
     private var signalsSeen = 0
 
     package init(
-        link: consuming Link, core: Coordinator, shell: any CoordinatorShell, wake: WakePipe, run: String,
-        epoch: UInt64
+        link: consuming Link, core: Coordinator, shell: any CoordinatorShell, wake: WakePipe, run: String
     ) {
         self.link = link
         self.core = core
         self.shell = shell
         self.wake = wake
-        self.epoch = epoch
-        runHash = Envelope.hash(ofRun: run)
+        self.run = run
     }
 
     /// - Returns: how the run ended.
@@ -80,19 +78,32 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         for _ in 0..<1024 {
             guard let arrival = link.receive() else { return }
             switch arrival {
-            case .frame(let peer, let frame):
-                do throws(WireError) {
-                    let (header, payload) = try Envelope.open(frame)
-                    guard header.run == runHash || header.run == 0 else { continue }
-                    handle(.received(try WireCodec.decode(payload), from: peer))
-                } catch {
-                    shell.note(Note(.warning, "a message from \(peer) was dropped: \(error)"))
-                }
+            case .frame(let peer, let frame): receive(frame, from: peer)
             case .malformed(let peer, let reason):
                 shell.note(Note(.warning, "a message from \(peer) was dropped: \(reason)"))
             }
             drainPending()
             if outcome != nil { return }
+        }
+    }
+
+    /// A peer that was not heard from before may only say hello, and only briefly.
+    private mutating func receive(_ frame: [UInt8], from peer: PeerIdentifier) {
+        let known = conversations[peer]
+        var conversation = known ?? .coordinator(run: run)
+        let limit = known == nil ? WireLimits.payloadBytesBeforeAdmission : WireLimits.payloadBytes
+        do throws(WireError) {
+            let received = try conversation.open(frame, payloadLimitBytes: limit)
+            if known == nil {
+                guard case .hello = received.message else { return }
+            }
+            conversations[peer] = conversation
+            if received.missed > 0 {
+                shell.note(Note(.warning, "\(received.missed) messages from \(peer) were lost; leases make them good"))
+            }
+            handle(.received(received.message, from: peer))
+        } catch {
+            shell.note(Note(.warning, "a message from \(peer) was dropped: \(error)"))
         }
     }
 
@@ -134,10 +145,13 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: Effect) throws {
         switch effect {
         case .send(let message, let peer):
-            sequence += 1
-            let frame = Envelope.seal(
-                payload: WireCodec.encode(message), run: runHash, epoch: epoch, sequence: sequence)
-            if case .unreachable = link.send(frame, to: peer) { pending.append(.disconnected(peer)) }
+            var conversation = conversations[peer] ?? .coordinator(run: run)
+            let frame = conversation.seal(message)
+            conversations[peer] = conversation
+            if case .unreachable = link.send(frame, to: peer) {
+                conversations[peer] = nil
+                pending.append(.disconnected(peer))
+            }
         case .persist:
             preconditionFailure("records are collected before")
         case .drawPrompts(let purpose, let step, let ordinals, let position):

@@ -21,7 +21,7 @@ package final class ModelSession {
     private let welcome: Welcome
     private var worker: PeerIdentifier?
     private var nextLease: UInt64 = 1
-    private var sequence: UInt64 = 0
+    private var conversation = Conversation.coordinator(run: "session")
     private var closed = false
 
     /// - Parameter options: what the worker is welcomed with; its verifier and algorithm are not used.
@@ -120,10 +120,7 @@ package final class ModelSession {
     }
 
     private func send(_ message: Message, to peer: PeerIdentifier) {
-        sequence += 1
-        let frame = Envelope.seal(
-            payload: WireCodec.encode(message), run: Envelope.hash(ofRun: "session"), epoch: 1, sequence: sequence)
-        if case .unreachable = link.send(frame, to: peer) { worker = nil }
+        if case .unreachable = link.send(conversation.seal(message), to: peer) { worker = nil }
     }
 
     private func waitUntilReady() throws {
@@ -148,8 +145,9 @@ package final class ModelSession {
             if stop() { return nil }
             while let arrival = link.receive() {
                 guard case .frame(let peer, let frame) = arrival else { continue }
-                let (_, payload) = try Envelope.open(frame)
-                let message = try WireCodec.decode(payload)
+                // Another connection (the worker restarted) begins another conversation.
+                if peer != worker { conversation = .coordinator(run: "session") }
+                let message = try conversation.open(frame).message
                 switch message {
                 case .hello:
                     worker = peer

@@ -16,8 +16,8 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private let blobs: BlobThread
     private let blobAnswers: Mailbox<BlobAnswer>
     private let log: (Note) -> Void
-    private var welcome: Welcome?
-    private var sequence: UInt64 = 0
+    /// Begun anew with every socket.
+    private var conversation = WorkerLoop.freshConversation()
     private var recreateAt: MonotonicTime?
     private var exit: (reason: String, failure: Bool)?
     private var signalsSeen = 0
@@ -60,6 +60,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             if let due = recreateAt, later >= due {
                 recreateAt = nil
                 link.recreate()
+                conversation = WorkerLoop.freshConversation()
                 handle(.connected)
             }
             if let due = core.nextDeadline, MonotonicTime.now >= due { handle(.tick) }
@@ -71,13 +72,14 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
         for _ in 0..<1024 {
             guard exit == nil, let frame = link.receive() else { return }
             do throws(WireError) {
-                let (_, payload) = try Envelope.open(frame)
-                handle(.received(try WireCodec.decode(payload)))
+                handle(.received(try conversation.open(frame).message))
             } catch {
                 log(Note(.warning, "a message was dropped: \(error)"))
             }
         }
     }
+
+    private static func freshConversation() -> Conversation { .worker(epoch: .random(in: 1 ..< .max)) }
 
     private mutating func takeAnswers() {
         for answer in answers.takeAll() {
@@ -122,14 +124,11 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: WorkerEffect) {
         switch effect {
         case .send(let message):
-            sequence += 1
-            let run = welcome.map { Envelope.hash(ofRun: $0.run) } ?? 0
-            let frame = Envelope.seal(
-                payload: WireCodec.encode(message), run: run, epoch: 0, sequence: sequence)
-            if !link.send(frame) { log(Note(.debug, "the coordinator cannot be reached; it is tried again")) }
+            if !link.send(conversation.seal(message)) {
+                log(Note(.debug, "the coordinator cannot be reached; it is tried again"))
+            }
         case .recreateSocket(let pause): recreateAt = MonotonicTime.now + pause
         case .configure(let welcome):
-            self.welcome = welcome
             blobs.orders.put(.welcome(welcome))
         case .loadPolicy(let manifest): blobs.orders.put(.fetch(manifest))
         case .startWork(let lease, let order): compute.orders.put(.start(lease, order))
