@@ -1,0 +1,179 @@
+// Which steps of a run can be resumed from?
+
+import Foundation
+import Rollouts
+
+/// A checkpoint as its folder says; `CheckpointStore.validate` holds the files against it.
+package struct Checkpoint: Equatable, Sendable {
+    package let step: Int
+    package let folder: String
+    package let weights: BlobReference
+    package let optimizer: BlobReference?
+    /// The caller's own JSON, byte for byte.
+    package let state: [UInt8]
+
+    package var weightsFile: String { folder + "/" + CheckpointDocument.weightsName }
+    package var optimizerFile: String? { optimizer.map { _ in folder + "/" + CheckpointDocument.optimizerName } }
+}
+
+/// A folder of checkpoints, `step-000010/` each: weights and optimizer state as second names of the store's blobs, and
+/// `checkpoint.json`. A checkpoint is made under a temporary name, synced and renamed, so it is whole or not there.
+/// A second name shares its bytes with the blob: a damaged disk block damages both.
+package struct CheckpointStore: Sendable {
+    private static let prefix = "step-"
+
+    package let directory: String
+
+    /// Makes the folder where there is none.
+    package init(directory: String) throws(WeightsError) {
+        self.directory = directory
+        try Disk.createDirectory(directory)
+    }
+
+    /// - Parameters:
+    ///   - state: a JSON text; what the caller needs to go on.
+    ///   - store: holds both blobs.
+    @discardableResult
+    package func write(
+        step: Int, weights: BlobReference, optimizer: BlobReference?, state: [UInt8], from store: BlobStore
+    ) throws(WeightsError) -> Checkpoint {
+        precondition(step >= 0, "checkpoint of step \(step)")
+        let name = CheckpointStore.name(step)
+        let destination = directory + "/" + name
+        let document = CheckpointDocument(step: step, weights: weights, optimizer: optimizer, state: state)
+        _ = try JSONReader.read(state, file: destination, subject: "state")
+        let temporary = directory + "/" + TemporaryFile.uniqueName()
+        try Disk.createDirectory(temporary)
+        do throws(WeightsError) {
+            try fill(temporary, document: document, store: store)
+            try replace(destination, with: temporary)
+        } catch {
+            // The first error is what matters; a folder that cannot be removed is taken by `removeLeftovers`.
+            try? Disk.remove(temporary)
+            throw error
+        }
+        return document.checkpoint(folder: destination)
+    }
+
+    /// Newest first; only what `checkpoint.json` and the files' sizes say is checked. Damaged ones are handed to `report`.
+    package func list(report: (WeightsError) -> Void) throws(WeightsError) -> [Checkpoint] {
+        var checkpoints: [Checkpoint] = []
+        for step in try steps().reversed() {
+            do throws(WeightsError) {
+                checkpoints.append(try inspect(step: step))
+            } catch {
+                report(error)
+            }
+        }
+        return checkpoints
+    }
+
+    /// Recomputes the hashes of all files.
+    package func validate(_ checkpoint: Checkpoint) throws(WeightsError) {
+        try checkpoint.weights.check(Blake2b.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
+        if let optimizer = checkpoint.optimizer, let file = checkpoint.optimizerFile {
+            try optimizer.check(Blake2b.hash(file: file), file: file)
+        }
+    }
+
+    /// The newest checkpoint whose every byte is right; each damaged one before it is handed to `report`.
+    package func newestValid(report: (WeightsError) -> Void) throws(WeightsError) -> Checkpoint? {
+        for checkpoint in try list(report: report) {
+            do throws(WeightsError) {
+                try validate(checkpoint)
+                return checkpoint
+            } catch {
+                report(error)
+            }
+        }
+        return nil
+    }
+
+    /// Removes all that are older than the newest `count` undamaged ones (by `list`'s measure).
+    /// - Returns: the steps removed, oldest first.
+    @discardableResult
+    package func prune(keeping count: Int) throws(WeightsError) -> [Int] {
+        precondition(count >= 1, "keep at least one checkpoint, not \(count)")
+        let kept = try list(report: { _ in }).prefix(count)
+        guard kept.count == count, let oldest = kept.last?.step else { return [] }
+        let removed = try steps().filter { $0 < oldest }
+        for step in removed {
+            // Renamed first: a half-removed folder is never taken for a checkpoint.
+            let doomed = directory + "/" + TemporaryFile.uniqueName()
+            let folder = directory + "/" + CheckpointStore.name(step)
+            guard rename(folder, doomed) == 0 else { throw .system("rename", file: folder, code: errno) }
+            try Disk.remove(doomed)
+        }
+        return removed
+    }
+
+    /// Removes what interrupted writers left behind. Only for the folder's one owner.
+    package func removeLeftovers() throws(WeightsError) {
+        for name in try Disk.names(in: directory) where name.hasPrefix(TemporaryFile.prefix) {
+            try Disk.remove(directory + "/" + name)
+        }
+    }
+
+    private static func name(_ step: Int) -> String {
+        let digits = String(step)
+        return prefix + String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+    }
+
+    /// Ascending.
+    private func steps() throws(WeightsError) -> [Int] {
+        try Disk.names(in: directory).compactMap { name in
+            guard name.hasPrefix(CheckpointStore.prefix), let step = Int(name.dropFirst(CheckpointStore.prefix.count)),
+                CheckpointStore.name(step) == name
+            else { return nil }
+            return step
+        }.sorted()
+    }
+
+    private func inspect(step: Int) throws(WeightsError) -> Checkpoint {
+        let folder = directory + "/" + CheckpointStore.name(step)
+        let document = try CheckpointDocument.read(folder: folder)
+        guard document.step == step else {
+            throw WeightsError(
+                file: folder + "/" + CheckpointDocument.name, subject: "step", found: "\(document.step)",
+                expected: "\(step), as the folder's name says")
+        }
+        let checkpoint = document.checkpoint(folder: folder)
+        for (file, reference) in [(checkpoint.weightsFile, checkpoint.weights), (checkpoint.optimizerFile, checkpoint.optimizer)] {
+            guard let file, let reference else { continue }
+            let size = Disk.fileSize(file)
+            guard size == reference.byteCount else {
+                throw WeightsError(
+                    file: file, subject: "size", found: size.map { "\($0) bytes" } ?? "no file",
+                    expected: "\(reference.byteCount) bytes")
+            }
+        }
+        return checkpoint
+    }
+
+    private func fill(_ folder: String, document: CheckpointDocument, store: BlobStore) throws(WeightsError) {
+        try Disk.link(store.path(for: document.weights), as: CheckpointDocument.weightsName, in: folder)
+        if let optimizer = document.optimizer {
+            try Disk.link(store.path(for: optimizer), as: CheckpointDocument.optimizerName, in: folder)
+        }
+        let bytes = document.encoded()
+        let file = try TemporaryFile(in: folder, expectedBytes: bytes.count)
+        try file.write(bytes)
+        try file.commit(as: CheckpointDocument.name)
+        try Disk.sync(directory: folder)
+    }
+
+    /// A step that is written again takes the place of its old folder.
+    private func replace(_ destination: String, with temporary: String) throws(WeightsError) {
+        var old: String?
+        if Disk.isDirectory(destination) {
+            let aside = directory + "/" + TemporaryFile.uniqueName()
+            guard rename(destination, aside) == 0 else { throw .system("rename", file: destination, code: errno) }
+            old = aside
+        }
+        guard rename(temporary, destination) == 0 else {
+            throw .system("rename to \(destination)", file: temporary, code: errno)
+        }
+        try Disk.sync(directory: directory)
+        if let old { try Disk.remove(old) }
+    }
+}

@@ -1,0 +1,48 @@
+// How are a file's bytes read without copying them?
+
+import Foundation
+
+/// A whole file mapped read-only. A file that shrinks while it is mapped ends the process with SIGBUS, so model files and
+/// blobs are replaced by renaming and never changed in place.
+///
+/// Guard of `@unchecked Sendable`: the mapping is never written or moved, and lives as long as this object.
+final class MappedFile: @unchecked Sendable {
+    let path: String
+    let bytes: UnsafeRawBufferPointer
+
+    init(_ path: String) throws(WeightsError) {
+        self.path = path
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .system("open", file: path, code: errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .system("stat", file: path, code: errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw WeightsError(file: path, subject: "open", found: "a folder or device", expected: "a regular file")
+        }
+        guard status.st_size > 0 else {
+            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+            return
+        }
+        let size = Int(status.st_size)
+        guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), start != MAP_FAILED else {
+            throw .system("map", file: path, code: errno, neededBytes: size)
+        }
+        bytes = UnsafeRawBufferPointer(start: start, count: size)
+    }
+
+    deinit {
+        if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
+    }
+
+    /// A small file whole, refused above `limit` bytes; nil where there is none.
+    static func contents(_ path: String, limit: Int) throws(WeightsError) -> [UInt8]? {
+        guard access(path, F_OK) == 0 else { return nil }
+        let file = try MappedFile(path)
+        guard file.bytes.count <= limit else {
+            throw WeightsError(
+                file: path, subject: "size", found: "\(file.bytes.count) bytes", expected: "at most \(limit)")
+        }
+        return [UInt8](file.bytes)
+    }
+}
