@@ -164,8 +164,8 @@ package final class LearningWork {
         if let optimizer = policies.learningManifest?.optimizer {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
-                    policies.blobs.path(for: optimizer), config: policies.config, firstMoment: made.firstMoment,
-                    secondMoment: made.secondMoment)
+                    file: policies.blobs.path(for: optimizer), config: policies.config, expecting: optimizer,
+                    firstMoment: made.firstMoment, secondMoment: made.secondMoment)
             }
         }
         trainer = made
@@ -188,7 +188,8 @@ package final class LearningWork {
                 try OptimizerSnapshot.write(
                     config: policies.config, firstMoment: UnsafeBufferPointer(trainer.firstMoment),
                     secondMoment: UnsafeBufferPointer(trainer.secondMoment), updateCount: trainer.updateCount,
-                    to: policies.blobs)
+                    to: policies.blobs.directory
+                ).blob
             }
         }
         policies.learned(manifest)

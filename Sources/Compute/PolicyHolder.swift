@@ -95,16 +95,15 @@ package final class PolicyHolder {
         guard let learning else { throw ComputeError.wrongPolicy(held: nil, wanted: version) }
         let written = try wrap {
             try Snapshot.write(
-                config: config, parameters: UnsafeBufferPointer(learning.all), dtype: .float32, to: blobs,
-                parallel: threads.parallel)
+                config: config, parameters: UnsafeBufferPointer(learning.all), format: .float32, to: blobs.directory)
         }
-        return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.reference)
+        return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.blob)
     }
 
     private func read(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
         try Snapshot.read(
-            blobs.path(for: manifest.weights), config: config, into: parameters.all, expectedHash: manifest.weightsHash,
-            parallel: threads.parallel)
+            file: blobs.path(for: manifest.weights), config: config, expecting: manifest.weightsHash,
+            into: parameters.all)
     }
 
     func wrap<Result>(_ body: () throws -> Result) throws(ComputeError) -> Result {

@@ -29,7 +29,7 @@ package struct BlobThread {
     /// - Parameters:
     ///   - coordinatorAddress: where the worker joined; its host replaces a wildcard in the welcome's blob address.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
-    package init(answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: String, cacheDirectory: String) {
+    package init(answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address, cacheDirectory: String) {
         let orders = orders
         thread = startThread("weights") {
             var session: BlobSession?
@@ -81,14 +81,14 @@ private final class BlobSession {
     /// Blobs of versions held before, oldest first; a cache keeps the last two.
     private var cached: [BlobReference] = []
 
-    init(_ welcome: Welcome, context: Context, coordinatorAddress: String, cacheDirectory: String) throws {
+    init(_ welcome: Welcome, context: Context, coordinatorAddress: Address, cacheDirectory: String) throws {
         let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
         if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
             store = try BlobStore(directory: welcome.blobDirectory)
             client = nil
         } else {
             store = try BlobStore(directory: cacheDirectory)
-            let address = try Address(welcome.blobAddress).replacingWildcard(hostOf: Address(coordinatorAddress))
+            let address = try Address(welcome.blobAddress).seen(from: coordinatorAddress)
             client = try BlobClient(context: context, address: address)
         }
     }

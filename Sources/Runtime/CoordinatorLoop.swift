@@ -61,8 +61,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             }
             let tended = shell.tend(at: now)
             let deadline = [core.nextDeadline, tended, nextLook].compactMap { $0 }.min() ?? nextLook
-            link.wait(timeout: max(.zero, deadline - now), wake: wake)
-            wake.drain()
+            _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             let signals = Signals.received
             if signals > signalsSeen {
                 handle(signalsSeen == 0 ? .interrupt : .abandon)
@@ -78,9 +77,9 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         for _ in 0..<1024 {
             guard let arrival = link.receive() else { return }
             switch arrival {
-            case .frame(let peer, let frame): receive(frame, from: peer)
-            case .malformed(let peer, let reason):
-                shell.note(Note(.warning, "a message from \(peer) was dropped: \(reason)"))
+            case .frame(let frame, let peer): receive(frame, from: peer)
+            case .malformed(let peer):
+                shell.note(Note(.warning, "a message from \(peer) was dropped: it is not one frame"))
             }
             drainPending()
             if outcome != nil { return }
@@ -148,7 +147,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             var conversation = conversations[peer] ?? .coordinator(run: run)
             let frame = conversation.seal(message)
             conversations[peer] = conversation
-            if case .unreachable = link.send(frame, to: peer) {
+            // A peer that lets a full queue pile up is as good as gone: its leases go to others.
+            if link.send(frame, to: peer) != .sent {
                 conversations[peer] = nil
                 pending.append(.disconnected(peer))
             }

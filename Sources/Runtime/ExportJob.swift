@@ -20,22 +20,25 @@ package struct ExportJob {
     }
 
     package func run() throws -> Int32 {
-        guard let dtype = ExportElementType(rawValue: elementType) else {
+        let formats = ["f32": FloatFormat.float32, "f16": .float16, "bf16": .bfloat16]
+        guard let format = formats[elementType] else {
             throw RuntimeError("unknown element type `\(elementType)`: f32, f16 or bf16")
         }
         let found = try Subject.find(subject, runs: runs)
         let model = try found.load()
         let parameters = UnsafeBufferPointer(model.values)
         let target = output ?? defaultOutput(found)
-        if format == "gguf" {
+        if self.format == "gguf" {
             try Export.gguf(
-                config: model.config, parameters: parameters, dtype: dtype, name: name(found),
+                config: model.config, parameters: parameters, format: format, name: name(found),
                 tokenizerMetadata: model.tokenizer.ggufFields.map { ($0.key, GGUFValue($0.value)) }, to: target)
             Output.line("Wrote \(target) (GGUF, \(elementType)); llama.cpp loads it.")
         } else {
             try Export.huggingFace(
-                config: model.config, parameters: parameters, dtype: dtype,
-                files: try model.tokenizer.huggingFaceFiles(), bos: model.tokenizer.bos, eos: model.tokenizer.eos,
+                config: model.config, parameters: parameters, format: format,
+                tokenizerFiles: Dictionary(
+                    uniqueKeysWithValues: try model.tokenizer.huggingFaceFiles().map { ($0.name, $0.bytes) }),
+                beginToken: model.tokenizer.bos.map(Int.init), endTokens: model.tokenizer.endTokens.map(Int.init),
                 to: target)
             Output.line("Wrote \(target)/ (safetensors, \(elementType)); transformers' from_pretrained loads it.")
         }
@@ -66,7 +69,7 @@ extension GGUFValue {
         case .uint32(let value): self = .uint32(value)
         case .bool(let value): self = .bool(value)
         case .strings(let values): self = .strings(values)
-        case .int32s(let values): self = .int32s(values)
+        case .int32s(let values): self = .integers(values)
         }
     }
 }
@@ -74,17 +77,14 @@ extension GGUFValue {
 extension Tokenizer {
     /// From a GGUF file's `tokenizer.*` metadata.
     init(ggufFields fields: [String: GGUFValue]) throws {
-        func string(_ key: String) -> String? { if case .string(let value)? = fields[key] { value } else { nil } }
+        func string(_ key: String) -> String? { fields[key]?.string }
         func identifier(_ key: String) -> Int32? { fields["tokenizer.ggml." + key]?.integer.flatMap(Int32.init(exactly:)) }
-        guard case .strings(let tokens)? = fields["tokenizer.ggml.tokens"] else {
+        guard let tokens = fields["tokenizer.ggml.tokens"]?.strings else {
             throw RuntimeError("the GGUF file has no tokenizer.ggml.tokens")
         }
-        var merges: [String] = []
-        if case .strings(let values)? = fields["tokenizer.ggml.merges"] { merges = values }
-        var types: [Int32] = []
-        if case .int32s(let values)? = fields["tokenizer.ggml.token_type"] { types = values }
-        var addBOS: Bool?
-        if case .bool(let value)? = fields["tokenizer.ggml.add_bos_token"] { addBOS = value }
+        let merges = fields["tokenizer.ggml.merges"]?.strings ?? []
+        let types = fields["tokenizer.ggml.token_type"]?.integers?.compactMap(Int32.init(exactly:)) ?? []
+        let addBOS = fields["tokenizer.ggml.add_bos_token"]?.bool
         self = try Tokenizer.gguf(
             model: string("tokenizer.ggml.model") ?? "", pre: string("tokenizer.ggml.pre") ?? "default", tokens: tokens,
             tokenTypes: types, merges: merges, bos: identifier("bos_token_id"), eos: identifier("eos_token_id"),

@@ -37,10 +37,10 @@ package enum ModelPreparation {
         let source: ModelSource
         let tokenizer: Tokenizer
         (source, tokenizer) = try open(options.model.path)
-        let written = try weights { try Snapshot.write(source: source, dtype: .float32, to: blobs) }
+        let written = try weights { try Snapshot.write(source: source, to: blobs.directory) }
         return try finish(
             config: source.config, tokenizer: tokenizer, blobs: blobs, hash: written.weightsHash,
-            weights: written.reference)
+            weights: written.blob)
     }
 
     /// Model file and its tokenizer.
@@ -89,17 +89,17 @@ package enum ModelPreparation {
         defer { values.deallocate() }
         RandomWeights.fill(values, config: config, seed: seed, standardDeviation: 0.02)
         let written = try weights {
-            try Snapshot.write(config: config, parameters: UnsafeBufferPointer(values), dtype: .float32, to: blobs)
+            try Snapshot.write(config: config, parameters: UnsafeBufferPointer(values), to: blobs.directory)
         }
         return try finish(
-            config: config, tokenizer: tokenizer, blobs: blobs, hash: written.weightsHash, weights: written.reference)
+            config: config, tokenizer: tokenizer, blobs: blobs, hash: written.weightsHash, weights: written.blob)
     }
 
     private static func finish(
         config: ModelConfig, tokenizer: Tokenizer, blobs: BlobStore, hash: Digest, weights reference: BlobReference
     ) throws(RuntimeError) -> PreparedModel {
         let bundle = ModelBundle(config: config, tokenizer: tokenizer.serialized()).encoded()
-        let stored = try weights { try blobs.store(bundle) }
+        let stored = try weights { try blobs.insert(bundle) }
         return PreparedModel(
             config: config, tokenizer: tokenizer, bundle: stored,
             base: PolicyManifest(version: .base, weightsHash: hash, weights: reference))

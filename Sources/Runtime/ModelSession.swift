@@ -36,11 +36,11 @@ package final class ModelSession {
         config = model.config
         manifest = model.base
         wake = try WakePipe()
-        Signals.install(wake: wake.writeDescriptor)
+        Signals.install(wake: wake.descriptor)
         let context = try Context()
         let control = try directory.socketAddress("control")
         let blobAddress = try directory.socketAddress("blobs")
-        link = try ControlServer(context: context, addresses: [try Address(control)])
+        link = try ControlServer(context, listen: [try Address(control)])
         blobServer = try BlobServer(
             context: context, addresses: [try Address(blobAddress)], storage: StoredBlobs(blobs))
         let proof = ".seen-\(getpid())"
@@ -120,7 +120,7 @@ package final class ModelSession {
     }
 
     private func send(_ message: Message, to peer: PeerIdentifier) {
-        if case .unreachable = link.send(conversation.seal(message), to: peer) { worker = nil }
+        if link.send(conversation.seal(message), to: peer) != .sent { worker = nil }
     }
 
     private func waitUntilReady() throws {
@@ -144,7 +144,7 @@ package final class ModelSession {
         while true {
             if stop() { return nil }
             while let arrival = link.receive() {
-                guard case .frame(let peer, let frame) = arrival else { continue }
+                guard case .frame(let frame, let peer) = arrival else { continue }
                 // Another connection (the worker restarted) begins another conversation.
                 if peer != worker { conversation = .coordinator(run: "session") }
                 let message = try conversation.open(frame).message
@@ -164,8 +164,7 @@ package final class ModelSession {
             }
             try workers.reap(now: .now)
             if let note = workers.takeNotes().first { throw RuntimeError(note) }
-            link.wait(timeout: .milliseconds(500), wake: wake)
-            wake.drain()
+            _ = link.wait(timeout: .milliseconds(500), wake: wake)
         }
     }
 }

@@ -65,11 +65,11 @@ package struct RunSession {
         if let resumed { try resumed.restore(into: blobs) }
 
         let wake = try WakePipe()
-        Signals.install(wake: wake.writeDescriptor)
+        Signals.install(wake: wake.descriptor)
         let context = try Context()
         let controlAddress = try directory.socketAddress("control")
         let blobAddress = try directory.socketAddress("blobs")
-        let link = try ControlServer(context: context, addresses: [try Address(controlAddress)] + listen)
+        let link = try ControlServer(context, listen: [try Address(controlAddress)] + listen)
         let blobServer = try BlobServer(
             context: context, addresses: [try Address(blobAddress)] + listen.map { $0.besideForBlobs },
             storage: StoredBlobs(blobs))
@@ -92,7 +92,7 @@ package struct RunSession {
         }
         var loop = CoordinatorLoop(
             link: link, core: Coordinator(options: options, start: start), shell: shell, wake: wake,
-            run: directory.name, epoch: start.epoch)
+            run: directory.name)
         let outcome = loop.run()
         workers?.stop(grace: .seconds(10))
         return Result(outcome: outcome, evaluations: shell.evaluations)

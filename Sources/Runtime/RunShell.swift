@@ -14,6 +14,7 @@ package final class RunShell: CoordinatorShell {
     private let options: RunOptions
     private let store: RunStore
     private let blobs: BlobStore
+    private let checkpoints: CheckpointStore
     private let prompts: PromptSource
     private let bundle: [UInt8]
     private let workers: LocalWorkers?
@@ -35,6 +36,7 @@ package final class RunShell: CoordinatorShell {
         self.options = options
         self.store = store
         self.blobs = blobs
+        checkpoints = try CheckpointStore(directory: directory.checkpoints)
         self.prompts = prompts
         self.bundle = bundle
         self.workers = workers
@@ -58,7 +60,7 @@ package final class RunShell: CoordinatorShell {
             }
             // Its own hard link keeps the optimizer's bytes; the blob is not needed twice.
             if checkpoint.manifest.optimizer != nil { try removeUnneededOptimizers(except: checkpoint) }
-            try CheckpointFolder.prune(in: directory.checkpoints, keep: options.checkpoint.keep)
+            try checkpoints.prune(keeping: options.checkpoint.keep)
         }
     }
 
@@ -137,12 +139,8 @@ package final class RunShell: CoordinatorShell {
     }
 
     private func writeCheckpoint(_ checkpoint: Checkpoint) throws {
-        var files = [(name: "weights.safetensors", blob: checkpoint.manifest.weights)]
-        if let optimizer = checkpoint.manifest.optimizer {
-            files.append((name: "optimizer.safetensors", blob: optimizer))
-        }
-        try CheckpointFolder.write(
-            in: directory.checkpoints, step: checkpoint.step, blobs: blobs, files: files,
-            document: StoredCheckpoint.encode(checkpoint, bundle: bundle))
+        try checkpoints.write(
+            step: checkpoint.step, weights: checkpoint.manifest.weights, optimizer: checkpoint.manifest.optimizer,
+            state: StoredCheckpoint.encode(checkpoint, bundle: bundle), from: blobs)
     }
 }

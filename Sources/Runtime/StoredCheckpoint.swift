@@ -13,20 +13,28 @@ package struct StoredCheckpoint {
         var bundle: Data
     }
 
-    package let folder: String
+    package let folder: CheckpointFolder
     package let content: Checkpoint
     package let bundle: [UInt8]
-    package var weightsPath: String { folder + "/weights.safetensors" }
-    package var optimizerPath: String { folder + "/optimizer.safetensors" }
 
     init(_ found: CheckpointFolder) throws(RuntimeError) {
-        folder = found.path
+        folder = found
         do {
-            let document = try JSONDecoder().decode(Document.self, from: Data(found.document))
+            let document = try JSONDecoder().decode(Document.self, from: Data(found.state))
             content = document.checkpoint
             bundle = [UInt8](document.bundle)
         } catch {
-            throw RuntimeError("the checkpoint `\(found.path)` cannot be read: \(error)")
+            throw RuntimeError("the checkpoint `\(found.folder)` cannot be read: \(error)")
+        }
+    }
+
+    /// Makes the checkpoint's files blobs again, so that workers can fetch them.
+    func restore(into blobs: BlobStore) throws(RuntimeError) {
+        try ModelPreparation.weights {
+            try blobs.link(folder.weightsFile, as: folder.weights)
+            if let file = folder.optimizerFile, let optimizer = folder.optimizer {
+                try blobs.link(file, as: optimizer)
+            }
         }
     }
 

@@ -44,7 +44,7 @@ package enum Subject {
     /// The newest checkpoint whose files are whole; damaged ones are named on standard error and passed over.
     package static func newestCheckpoint(_ directory: RunDirectory) throws(RuntimeError) -> StoredCheckpoint? {
         let found = try ModelPreparation.weights {
-            try CheckpointFolder.newestValid(in: directory.checkpoints) { Output.note("warning: \($0)") }
+            try CheckpointStore(directory: directory.checkpoints).newestValid { Output.note("warning: \($0)") }
         }
         guard let found else { return nil }
         return try StoredCheckpoint(found)
@@ -56,12 +56,7 @@ package enum Subject {
         case .model(let path):
             let (source, tokenizer) = try ModelPreparation.open(path)
             let loaded = LoadedModel(config: source.config, tokenizer: tokenizer)
-            var offset = 0
-            for tensor in source.config.tensors {
-                let slice = UnsafeMutableBufferPointer(rebasing: loaded.values[offset..<offset + tensor.elementCount])
-                try ModelPreparation.weights { try source.read(tensor, into: slice) }
-                offset += tensor.elementCount
-            }
+            try ModelPreparation.weights { try source.readAll(into: loaded.values) }
             return loaded
         case .run(_, _, let checkpoint):
             let bundle: ModelBundle
@@ -70,13 +65,13 @@ package enum Subject {
                 bundle = try ModelBundle.decode(checkpoint.bundle)
                 tokenizer = try Tokenizer.deserialize([UInt8](bundle.tokenizer))
             } catch {
-                throw RuntimeError("the checkpoint `\(checkpoint.folder)` holds no readable model bundle: \(error)")
+                throw RuntimeError("the checkpoint `\(checkpoint.folder.folder)` holds no readable model bundle: \(error)")
             }
             let loaded = LoadedModel(config: bundle.config, tokenizer: tokenizer)
             _ = try ModelPreparation.weights {
                 try Snapshot.read(
-                    checkpoint.weightsPath, config: bundle.config, into: loaded.values,
-                    expectedHash: checkpoint.content.manifest.weightsHash)
+                    file: checkpoint.folder.weightsFile, config: bundle.config,
+                    expecting: checkpoint.content.manifest.weightsHash, into: loaded.values)
             }
             return loaded
         }

@@ -47,8 +47,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             let now = MonotonicTime.now
             // Once a second at least, to look whether the parent still lives.
             let deadline = [core.nextDeadline, recreateAt, now + .seconds(1)].compactMap { $0 }.min() ?? now
-            link.wait(timeout: max(.zero, deadline - now), wake: wake)
-            wake.drain()
+            _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             if let parent, getppid() != parent { handle(.leave(reason: "the coordinator's process is gone")) }
             if Signals.received > signalsSeen {
                 signalsSeen = Signals.received
@@ -59,7 +58,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             let later = MonotonicTime.now
             if let due = recreateAt, later >= due {
                 recreateAt = nil
-                link.recreate()
+                recreate()
                 conversation = WorkerLoop.freshConversation()
                 handle(.connected)
             }
@@ -76,6 +75,15 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             } catch {
                 log(Note(.warning, "a message was dropped: \(error)"))
             }
+        }
+    }
+
+    private mutating func recreate() {
+        do throws(TransportError) {
+            try link.recreate()
+        } catch {
+            log(Note(.warning, "\(error)"))
+            recreateAt = MonotonicTime.now + .seconds(1)
         }
     }
 
@@ -124,7 +132,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: WorkerEffect) {
         switch effect {
         case .send(let message):
-            if !link.send(conversation.seal(message)) {
+            if link.send(conversation.seal(message)) != .sent {
                 log(Note(.debug, "the coordinator cannot be reached; it is tried again"))
             }
         case .recreateSocket(let pause): recreateAt = MonotonicTime.now + pause

@@ -54,20 +54,20 @@ package struct WorkerProcess {
     package func run() throws -> Int32 {
         let wake = try WakePipe()
         let parent = local ? getppid() : nil
-        Signals.install(wake: wake.writeDescriptor, ignoreInterrupt: local)
+        Signals.install(wake: wake.descriptor, ignoreInterrupt: local)
         let context = try Context()
-        let answers = Mailbox<ComputeAnswer>(wake: wake.wake)
-        let blobAnswers = Mailbox<BlobAnswer>(wake: wake.wake)
+        let answers = Mailbox<ComputeAnswer>(wake: { wake.wake() })
+        let blobAnswers = Mailbox<BlobAnswer>(wake: { wake.wake() })
         let compute = ComputeThread(answers: answers, makeWorkbench: makeWorkbench)
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
         let blobs = BlobThread(
-            answers: blobAnswers, context: context, coordinatorAddress: address.description, cacheDirectory: cache)
+            answers: blobAnswers, context: context, coordinatorAddress: address, cacheDirectory: cache)
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
             try? FileManager.default.removeItem(atPath: cache)  // see the line above
         }
         var loop = WorkerLoop(
-            link: try ControlClient(context: context, address: address), core: WorkerCore(hello: hello()), wake: wake,
+            link: try ControlClient(context, connect: address), core: WorkerCore(hello: hello()), wake: wake,
             compute: compute, answers: answers, blobs: blobs, blobAnswers: blobAnswers, log: WorkerProcess.log)
         let clean = loop.run(parent: parent)
         Output.note(loop.exitReason)

@@ -16,8 +16,8 @@ struct CheckpointDocument: Equatable {
     var optimizer: BlobReference?
     var state: [UInt8]
 
-    func checkpoint(folder: String) -> Checkpoint {
-        Checkpoint(step: step, folder: folder, weights: weights, optimizer: optimizer, state: state)
+    func checkpoint(folder: String) -> CheckpointFolder {
+        CheckpointFolder(step: step, folder: folder, weights: weights, optimizer: optimizer, state: state)
     }
 
     func encoded() -> [UInt8] {

@@ -4,7 +4,7 @@ import Foundation
 import Rollouts
 
 /// A checkpoint as its folder says; `CheckpointStore.validate` holds the files against it.
-package struct Checkpoint: Equatable, Sendable {
+package struct CheckpointFolder: Equatable, Sendable {
     package let step: Int
     package let folder: String
     package let weights: BlobReference
@@ -36,7 +36,7 @@ package struct CheckpointStore: Sendable {
     @discardableResult
     package func write(
         step: Int, weights: BlobReference, optimizer: BlobReference?, state: [UInt8], from store: BlobStore
-    ) throws(WeightsError) -> Checkpoint {
+    ) throws(WeightsError) -> CheckpointFolder {
         precondition(step >= 0, "checkpoint of step \(step)")
         let name = CheckpointStore.name(step)
         let destination = directory + "/" + name
@@ -56,8 +56,8 @@ package struct CheckpointStore: Sendable {
     }
 
     /// Newest first; only what `checkpoint.json` and the files' sizes say is checked. Damaged ones are handed to `report`.
-    package func list(report: (WeightsError) -> Void) throws(WeightsError) -> [Checkpoint] {
-        var checkpoints: [Checkpoint] = []
+    package func list(report: (WeightsError) -> Void) throws(WeightsError) -> [CheckpointFolder] {
+        var checkpoints: [CheckpointFolder] = []
         for step in try steps().reversed() {
             do throws(WeightsError) {
                 checkpoints.append(try inspect(step: step))
@@ -69,7 +69,7 @@ package struct CheckpointStore: Sendable {
     }
 
     /// Recomputes the hashes of all files.
-    package func validate(_ checkpoint: Checkpoint) throws(WeightsError) {
+    package func validate(_ checkpoint: CheckpointFolder) throws(WeightsError) {
         try checkpoint.weights.check(Blake2b.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
         if let optimizer = checkpoint.optimizer, let file = checkpoint.optimizerFile {
             try optimizer.check(Blake2b.hash(file: file), file: file)
@@ -77,7 +77,7 @@ package struct CheckpointStore: Sendable {
     }
 
     /// The newest checkpoint whose every byte is right; each damaged one before it is handed to `report`.
-    package func newestValid(report: (WeightsError) -> Void) throws(WeightsError) -> Checkpoint? {
+    package func newestValid(report: (WeightsError) -> Void) throws(WeightsError) -> CheckpointFolder? {
         for checkpoint in try list(report: report) {
             do throws(WeightsError) {
                 try validate(checkpoint)
@@ -129,7 +129,7 @@ package struct CheckpointStore: Sendable {
         }.sorted()
     }
 
-    private func inspect(step: Int) throws(WeightsError) -> Checkpoint {
+    private func inspect(step: Int) throws(WeightsError) -> CheckpointFolder {
         let folder = directory + "/" + CheckpointStore.name(step)
         let document = try CheckpointDocument.read(folder: folder)
         guard document.step == step else {
