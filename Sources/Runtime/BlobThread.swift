@@ -24,14 +24,14 @@ package enum BlobAnswer: Sendable {
 
 package struct BlobThread {
     package let orders = Mailbox<BlobOrder>()
-    private let thread: RunningThread
+    private let thread: NamedThread
 
     /// - Parameters:
     ///   - coordinatorAddress: where the worker joined; its host replaces a wildcard in the welcome's blob address.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
-    package init(answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address, cacheDirectory: String) {
+    package init(answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address, cacheDirectory: String) throws {
         let orders = orders
-        thread = startThread("weights") {
+        thread = try NamedThread("weights") {
             var session: BlobSession?
             while let arrived = orders.wait() {
                 for order in arrived {
@@ -77,7 +77,8 @@ package struct BlobThread {
 private final class BlobSession {
     let store: BlobStore
     /// nil where the run's own folder is visible: then there is nothing to transfer.
-    private let client: BlobClient?
+    private var client: BlobClient?
+    private let cancel = CancelFlag()
     /// Blobs of versions held before, oldest first; a cache keeps the last two.
     private var cached: [BlobReference] = []
 
@@ -89,9 +90,11 @@ private final class BlobSession {
         } else {
             store = try BlobStore(directory: cacheDirectory)
             let address = try Address(welcome.blobAddress).seen(from: coordinatorAddress)
-            client = try BlobClient(context: context, address: address)
+            client = try BlobClient(context, connect: address)
         }
     }
+
+    private var isRemote: Bool { client != nil }
 
     func bundle(_ reference: BlobReference) throws -> [UInt8] {
         guard reference.byteCount <= 256 << 20 else {
@@ -105,22 +108,24 @@ private final class BlobSession {
         var wanted = [manifest.weights]
         if let optimizer = manifest.optimizer { wanted.append(optimizer) }
         for reference in wanted { try get(reference) }
-        guard client != nil else { return }
+        guard isRemote else { return }
         cached.removeAll { wanted.contains($0) }
         cached += wanted
         while cached.count > 4 { try store.remove(cached.removeFirst()) }
     }
 
     func upload(_ references: [BlobReference]) throws {
-        guard let client else { return }
-        for reference in references { try client.put(reference, from: StoredBlobs(store)) }
+        guard isRemote else { return }
+        for reference in references {
+            try client?.upload(reference, from: StoredBlobs(store), cancel: cancel)
+        }
     }
 
     private func get(_ reference: BlobReference) throws {
         if store.contains(reference) { return }
-        guard let client else {
+        guard isRemote else {
             throw RuntimeError("the blob \(reference.digest) is not in the run's folder `\(store.directory)`")
         }
-        try client.get(reference, into: StoredBlobs(store))
+        try client?.download(reference, into: StoredBlobs(store), cancel: cancel)
     }
 }

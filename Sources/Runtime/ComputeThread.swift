@@ -3,6 +3,7 @@
 import Cluster
 import Foundation
 import Rollouts
+import Transport
 
 /// What the loop thread asks of the compute thread.
 package enum ComputeOrder: Sendable {
@@ -23,12 +24,12 @@ package enum ComputeAnswer: Sendable {
 
 package struct ComputeThread {
     package let orders = Mailbox<ComputeOrder>()
-    private let thread: RunningThread
+    private let thread: NamedThread
 
     /// - Parameter makeWorkbench: called on the compute thread, which owns what it returns.
-    package init(answers: Mailbox<ComputeAnswer>, makeWorkbench: @escaping @Sendable () -> any Workbench) {
+    package init(answers: Mailbox<ComputeAnswer>, makeWorkbench: @escaping @Sendable () -> any Workbench) throws {
         let orders = orders
-        thread = startThread("compute") {
+        thread = try NamedThread("compute") {
             let workbench = makeWorkbench()
             while true {
                 // Asleep while there is nothing to do; otherwise a look into the mailbox between slices of work.

@@ -49,36 +49,3 @@ package final class Mailbox<Item: Sendable>: @unchecked Sendable {
         condition.unlock()
     }
 }
-
-/// Starts a named thread with a stack that kernels and parsers never outgrow.
-/// - Returns: an object whose `join` waits for the thread's end.
-package func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) -> RunningThread {
-    let running = RunningThread()
-    let thread = Thread {
-        body()
-        running.ended()
-    }
-    thread.name = name
-    thread.stackSize = 8 << 20
-    thread.start()
-    return running
-}
-
-/// `@unchecked Sendable`: `done` is guarded by `condition`.
-package final class RunningThread: @unchecked Sendable {
-    private let condition = NSCondition()
-    private var done = false
-
-    fileprivate func ended() {
-        condition.lock()
-        done = true
-        condition.broadcast()
-        condition.unlock()
-    }
-
-    package func join() {
-        condition.lock()
-        while !done { condition.wait() }
-        condition.unlock()
-    }
-}

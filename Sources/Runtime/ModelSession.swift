@@ -42,7 +42,7 @@ package final class ModelSession {
         let blobAddress = try directory.socketAddress("blobs")
         link = try ControlServer(context, listen: [try Address(control)])
         blobServer = try BlobServer(
-            context: context, addresses: [try Address(blobAddress)], storage: StoredBlobs(blobs))
+            context, listen: [try Address(blobAddress)], storage: StoredBlobs(blobs))
         let proof = ".seen-\(getpid())"
         _ = FileManager.default.createFile(atPath: directory.blobs + "/" + proof, contents: nil)
         welcome = Welcome(

@@ -71,8 +71,7 @@ package struct RunSession {
         let blobAddress = try directory.socketAddress("blobs")
         let link = try ControlServer(context, listen: [try Address(controlAddress)] + listen)
         let blobServer = try BlobServer(
-            context: context, addresses: [try Address(blobAddress)] + listen.map { $0.besideForBlobs },
-            storage: StoredBlobs(blobs))
+            context, listen: [try Address(blobAddress)] + listen.map(ListenAddress.forBlobs), storage: StoredBlobs(blobs))
         defer { blobServer.stop() }
         if insecure && listen.contains(where: { !$0.isLoopback }) {
             screen.show(Note(.warning, "listening without encryption or keys: anyone who reaches this host can join"))
@@ -80,7 +79,7 @@ package struct RunSession {
 
         let start = try runStart(
             model: model, prompts: prompts, store: store, resumed: resumed?.content,
-            blobAddress: listen.isEmpty ? blobAddress : blobServer.publicAddress, blobs: blobs)
+            blobAddress: (blobServer.addresses.dropFirst().first ?? blobServer.addresses[0]).description, blobs: blobs)
         let workers = layout.isEmpty ? nil : try LocalWorkers(address: controlAddress, logFolder: directory.logs)
         let shell = try RunShell(
             directory: directory, options: options, store: store, blobs: blobs, prompts: prompts,

@@ -2,6 +2,7 @@
 // OpenBLAS starts threads before `main`, so `signalfd` would miss signals delivered to them.
 
 import Foundation
+import Transport
 
 package enum Signals {
     /// Counts SIGINT and SIGTERM since `install`; read by the loop after a wake.
@@ -13,11 +14,8 @@ package enum Signals {
         wake_descriptor = wake
         var action = sigaction()
         action.__sigaction_handler.sa_handler = { _ in
-            let saved = errno
             interrupt_count += 1
-            var one: UInt64 = 1
-            _ = write(wake_descriptor, &one, 8)
-            errno = saved
+            WakePipe.wake(wake_descriptor)
         }
         action.sa_flags = SA_RESTART
         sigaction(SIGTERM, &action, nil)

@@ -132,6 +132,14 @@ package struct LocalLayout: Equatable, Sendable {
 
 /// Where other hosts join, checked.
 package enum ListenAddress {
+    /// Bulk has its own port: any free one, which the welcome tells.
+    static func forBlobs(_ control: Address) -> Address {
+        switch control {
+        case .tcp(let host, _): .tcp(host: host, port: 0)
+        case .ipc(let path): .ipc(path: path + "-blobs")
+        }
+    }
+
     package static func parse(_ texts: [String], insecure: Bool) throws -> [Address] {
         try texts.map { text in
             let address = try Address(text)

@@ -58,9 +58,9 @@ package struct WorkerProcess {
         let context = try Context()
         let answers = Mailbox<ComputeAnswer>(wake: { wake.wake() })
         let blobAnswers = Mailbox<BlobAnswer>(wake: { wake.wake() })
-        let compute = ComputeThread(answers: answers, makeWorkbench: makeWorkbench)
+        let compute = try ComputeThread(answers: answers, makeWorkbench: makeWorkbench)
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
-        let blobs = BlobThread(
+        let blobs = try BlobThread(
             answers: blobAnswers, context: context, coordinatorAddress: address, cacheDirectory: cache)
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
