@@ -1,0 +1,194 @@
+// How groups go from prompts to verdicts: given out, taken back, accepted once.
+
+import Rollouts
+
+extension Coordinator {
+    /// A group enters: sampled already (stored before a restart), or to be sampled.
+    mutating func admit(_ prompt: Prompt) {
+        let assignment = assignment(for: prompt)
+        guard let index = accepted.firstIndex(where: { $0.prompt.key == prompt.key }) else {
+            return rollouts.add(assignment)
+        }
+        let stored = accepted.remove(at: index)
+        guard stored.prompt == prompt, RolloutScheduler.fault(in: stored.completions, of: assignment) == nil else {
+            note(.warning, "stored completions of \(prompt.key.words) do not fit the prompt drawn; sampling it again")
+            return rollouts.add(assignment)
+        }
+        let verdicts = stored.verdicts.flatMap { $0.count == stored.completions.count ? $0 : nil }
+        changeGroup(prompt.key) { batch, ordinal in
+            batch.groups[ordinal].completions = stored.completions
+            batch.groups[ordinal].verdicts = verdicts ?? []
+            batch.groups[ordinal].state = verdicts == nil ? .verifying : .judged
+        }
+        if verdicts == nil { verification.add(prompt, stored.completions) }
+    }
+
+    private func assignment(for prompt: Prompt) -> RolloutAssignment {
+        if prompt.key.purpose == .evaluation { return evaluation.assignment(prompt, seed: options.seed) }
+        return RolloutAssignment(
+            prompt: prompt, groupSize: options.rollout.groupSize, version: progress.version(for: prompt.key.step),
+            sampling: options.rollout.sampling, seed: options.seed)
+    }
+
+    /// Gives out policies, then groups, then verifications.
+    mutating func assignWork(except reserved: String?) {
+        guard !progress.isFinished, !progress.isPaused, pretraining == nil else { return }
+        let loads = publication.loads(
+            for: membership.workers,
+            idle: { worker in
+                worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
+                    && training.running?.lease.worker != worker.name && worker.name != reserved
+            }, demand: rollouts.demand(at: now))
+        for load in loads { sendPolicy(load.manifest, to: load.worker) }
+        let rolloutGrants = rollouts.assign(
+            to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
+            manifest: publication.manifest(of:))
+        for grant in rolloutGrants {
+            changeGroup(grant.assignment.prompt.key) { [now] batch, _ in batch.dispatchedAt = batch.dispatchedAt ?? now }
+            send(.rollout(lease: grant.lease, grant.assignment), toWorker: grant.worker)
+        }
+        let verificationGrants = verification.assign(
+            to: membership.workers, at: now, leaseLength: leaseLength, counter: &leases)
+        for grant in verificationGrants {
+            send(.verify(lease: grant.lease, grant.assignment), toWorker: grant.worker)
+        }
+    }
+
+    mutating func takeRollout(_ lease: LeaseIdentifier, _ completions: [Completion], from worker: String) {
+        let index: Int
+        switch rollouts.book.place(of: lease) {
+        case .unknown: return dismiss(lease, from: worker)
+        case .live(let live): index = live
+        case .former(let former): index = former
+        }
+        let unit = rollouts.book.units[index]
+        if let fault = RolloutScheduler.fault(in: completions, of: unit.work) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
+            return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
+        }
+        _ = rollouts.book.remove(index)
+        cancelOther(unit.holder, than: lease)
+        changeGroup(unit.key) { [now] batch, ordinal in
+            batch.groups[ordinal].completions = completions
+            batch.groups[ordinal].state = .verifying
+            batch.dispatchedAt = batch.dispatchedAt ?? now
+            batch.lastCompletedAt = now
+        }
+        persist(.completionsAccepted(unit.work.prompt, completions))
+        send(.acknowledge(lease: lease), toWorker: worker)
+        membership.update(worker) {
+            $0.completionCount += completions.count
+            $0.restUntil = nil
+        }
+        verification.add(unit.work.prompt, completions)
+    }
+
+    mutating func takeVerdicts(_ lease: LeaseIdentifier, _ verdicts: [Verdict], from worker: String) {
+        let index: Int
+        switch verification.book.place(of: lease) {
+        case .unknown: return dismiss(lease, from: worker)
+        case .live(let live): index = live
+        case .former(let former): index = former
+        }
+        let unit = verification.book.units[index]
+        if let fault = verification.fault(in: verdicts, ofUnit: index) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            if unit.holder?.identifier == lease { loseVerification(index) }
+            return strike(worker, because: "judged \(unit.key.words) unusably: \(fault)")
+        }
+        cancelOther(unit.holder, than: lease)
+        conclude(verification.take(verdicts, ofUnit: index, by: worker, at: now), of: unit.key)
+        send(.acknowledge(lease: lease), toWorker: worker)
+        membership.update(worker) { $0.restUntil = nil }
+    }
+
+    mutating func takeFailure(_ lease: LeaseIdentifier, _ reason: String, retryable: Bool, from worker: String) {
+        if let running = training.running, running.answers(to: lease), running.lease.worker == worker {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            return failTraining("`\(worker)`: \(reason)", retryable: retryable)
+        }
+        if case .live(let index) = rollouts.book.place(of: lease) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            return failRollout(index, reason, retryable: retryable, by: worker)
+        }
+        if case .live(let index) = verification.book.place(of: lease) {
+            let key = verification.book.units[index].key
+            counters.faultCount += 1
+            conclude(
+                verification.fail(index, by: worker, reason: reason, retryable: retryable, at: now), of: key)
+            note(.warning, "`\(worker)` could not judge \(key.words): \(reason)")
+            return send(.acknowledge(lease: lease), toWorker: worker)
+        }
+        dismiss(lease, from: worker)
+    }
+
+    private mutating func failRollout(_ index: Int, _ reason: String, retryable: Bool, by worker: String) {
+        let key = rollouts.book.units[index].key
+        counters.faultCount += 1
+        note(.warning, "`\(worker)` could not sample \(key.words): \(reason)")
+        guard retryable else {
+            _ = rollouts.book.remove(index)
+            changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
+            return persist(.groupDropped(key, reason: reason))
+        }
+        loseRollout(index, avoiding: true)
+        rollouts.book.change(index) { [now] unit in
+            unit.failureCount += 1
+            unit.notBefore = now + PolicyPublication.retryWait(afterFailures: unit.failureCount)
+        }
+        if rollouts.book.units[index].failureCount >= RolloutScheduler.failureLimit {
+            pause(.rollouts(key, reason: reason))
+        }
+    }
+
+    /// The lease is lost; the group waits for another one.
+    mutating func loseRollout(_ index: Int, avoiding: Bool) {
+        guard let lease = rollouts.book.release(index) else { return }
+        counters.releaseCount += 1
+        rollouts.book.change(index) { unit in
+            unit.lossCount += 1
+            if avoiding, !unit.avoided.contains(lease.worker) { unit.avoided.append(lease.worker) }
+        }
+    }
+
+    mutating func loseVerification(_ index: Int) {
+        let unit = verification.book.units[index]
+        guard let lease = unit.holder else { return }
+        counters.releaseCount += 1
+        if let outcome = verification.lose(index, by: lease.worker) { conclude(outcome, of: unit.key) }
+    }
+
+    private mutating func conclude(_ outcome: VerificationScheduler.Outcome, of key: GroupKey) {
+        guard case .settled(_, let verdicts) = outcome else { return }
+        let missing = verdicts.filter { $0.outcome == .noVerdict }
+        if let first = missing.first {
+            counters.noVerdictCount += missing.count
+            note(.warning, "\(key.words): \(missing.count) without a verdict, \(first.reason)")
+        }
+        changeGroup(key) { batch, ordinal in
+            batch.groups[ordinal].verdicts = verdicts
+            batch.groups[ordinal].state = .judged
+        }
+        persist(.verdictsAccepted(key, verdicts))
+    }
+
+    private mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
+        guard let holder, holder.identifier != lease else { return }
+        send(.cancel(lease: holder.identifier), toWorker: holder.worker)
+    }
+
+    /// Ends groups that will not be trained, wherever they are. Those that had a lease are cancelled.
+    mutating func abandonUnits(where isAbandoned: (GroupKey) -> Bool) {
+        for index in rollouts.book.units.indices.reversed() where isAbandoned(rollouts.book.units[index].key) {
+            if let holder = rollouts.book.remove(index).holder {
+                send(.cancel(lease: holder.identifier), toWorker: holder.worker)
+            }
+        }
+        for index in verification.book.units.indices.reversed() where isAbandoned(verification.book.units[index].key) {
+            if let holder = verification.book.remove(index).holder {
+                send(.cancel(lease: holder.identifier), toWorker: holder.worker)
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+// What happens to the work when workers come, go, fall silent or give unusable answers.
+
+import Rollouts
+
+extension Coordinator {
+    mutating func greet(_ hello: Hello, from peer: PeerIdentifier) {
+        if let index = membership.index(at: peer), membership.workers[index].name != hello.worker {
+            disconnect(peer)
+        }
+        switch membership.greet(hello, from: peer, at: now) {
+        case .refused(let reason):
+            send(.refused(reason: reason), to: peer)
+            note(.warning, "refused: \(reason)")
+        case .joined:
+            persist(.workerJoined(name: hello.worker, host: hello.host, roles: hello.roles))
+            send(.welcome(welcome), to: peer)
+            let roles = hello.roles.map(\.rawValue).joined(separator: ", ")
+            note(.info, "`\(hello.worker)` joined from \(hello.host) (\(roles); \(hello.kernel))")
+            adoptHeldPolicy(of: hello)
+        case .returned:
+            releaseLeases(of: hello.worker, because: "its connection was made anew")
+            send(.welcome(welcome), to: peer)
+            note(.info, "`\(hello.worker)` is back")
+            adoptHeldPolicy(of: hello)
+            renewTraining(with: hello.worker)
+        }
+    }
+
+    mutating func disconnect(_ peer: PeerIdentifier) {
+        guard let worker = membership.disconnect(peer) else { return }
+        note(.warning, "`\(worker)` is disconnected")
+        releaseLeases(of: worker, because: "it is disconnected")
+    }
+
+    /// The worker is gone for good; what it held is given to others.
+    mutating func lose(_ worker: String, because reason: String) {
+        guard membership[worker] != nil else { return }
+        note(.warning, "`\(worker)` \(reason)")
+        releaseLeases(of: worker, because: "it \(reason)", avoiding: true)
+        if training.running?.lease.worker == worker { training.stop() }
+        membership.remove(worker)
+        persist(.workerLeft(name: worker, reason: reason))
+    }
+
+    mutating func refuse(_ worker: String, because reason: String) {
+        send(.refused(reason: reason), toWorker: worker)
+        lose(worker, because: "is refused: \(reason)")
+    }
+
+    /// An answer that cannot be used. The third one refuses the worker for good.
+    mutating func strike(_ worker: String, because reason: String) {
+        counters.faultCount += 1
+        let count = membership.strike(worker)
+        note(.warning, "`\(worker)` \(reason) (strike \(count) of \(Membership.strikeLimit))")
+        if count >= Membership.strikeLimit {
+            refuse(worker, because: "\(count) unusable answers, last: \(reason)")
+        }
+    }
+
+    mutating func takeHeartbeat(_ reports: [LeaseProgress], from worker: String) {
+        var hasProgress = false
+        for report in reports {
+            if rollouts.book.progress(of: worker, report) || verification.book.progress(of: worker, report)
+                || training.progress(of: worker, report)
+            {
+                hasProgress = true
+            } else if !isLive(report.lease, on: worker) {
+                send(.cancel(lease: report.lease), toWorker: worker)
+            }
+        }
+        if hasProgress { extendLeases(of: worker) }
+        // The answer that tells the worker that the coordinator lives: lease 0 is never given.
+        send(.acknowledge(lease: LeaseIdentifier(0)), toWorker: worker)
+    }
+
+    private mutating func extendLeases(of worker: String) {
+        let deadline = now + leaseLength
+        rollouts.book.extend(worker, to: deadline)
+        verification.book.extend(worker, to: deadline)
+        training.extend(worker, to: deadline)
+        membership.update(worker) { $0.restUntil = nil }
+    }
+
+    private func isLive(_ lease: LeaseIdentifier, on worker: String) -> Bool {
+        if training.running?.lease.identifier == lease { return training.running?.lease.worker == worker }
+        if case .live(let index) = rollouts.book.place(of: lease) {
+            return rollouts.book.units[index].holder?.worker == worker
+        }
+        if case .live(let index) = verification.book.place(of: lease) {
+            return verification.book.units[index].holder?.worker == worker
+        }
+        return false
+    }
+
+    /// Puts the worker's groups back in their places. A training order stays with it: its learner may come back.
+    private mutating func releaseLeases(of worker: String, because reason: String, avoiding: Bool = false) {
+        for index in rollouts.book.indices(heldBy: worker) { loseRollout(index, avoiding: avoiding) }
+        // Settling removes a unit: from the last to the first, so that the indices stay right.
+        for index in verification.book.indices(heldBy: worker).reversed() { loseVerification(index) }
+    }
+
+    /// Silence, expired leases, loads that take too long.
+    mutating func expire() {
+        guard !progress.isFinished else { return }
+        for worker in membership.silent(at: now) {
+            lose(worker, because: "is silent for \(membership.silenceLimit.inSeconds) s")
+        }
+        for index in rollouts.book.expired(at: now) {
+            guard let lease = rollouts.book.units[index].holder else { continue }
+            expired(lease, rollouts.book.units[index].key.words)
+            loseRollout(index, avoiding: true)
+        }
+        for index in verification.book.expired(at: now).reversed() {
+            guard let lease = verification.book.units[index].holder else { continue }
+            expired(lease, "verification of \(verification.book.units[index].key.words)")
+            loseVerification(index)
+        }
+        if let lease = training.running?.lease, lease.deadline <= now {
+            expired(lease, "training")
+            failTraining("no progress for \(options.cluster.leaseSeconds) s", retryable: true)
+        }
+        for worker in membership.workers {
+            if case .loading(let manifest, let since) = worker.policy, since + leaseLength <= now {
+                note(.warning, "`\(worker.name)` has not loaded version \(manifest.version.rawValue); asking again")
+                membership.update(worker.name) { [now] in $0.policy = .failed(manifest, retryAt: now) }
+            }
+        }
+    }
+
+    private mutating func expired(_ lease: Lease, _ work: String) {
+        note(
+            .warning,
+            "`\(lease.worker)` made no progress on \(work) for \(options.cluster.leaseSeconds) s; given to another")
+        send(.cancel(lease: lease.identifier), toWorker: lease.worker)
+        membership.update(lease.worker) { [now, leaseLength] in $0.restUntil = now + leaseLength }
+    }
+
+    /// A result nobody waits for: the worker may forget it.
+    mutating func dismiss(_ lease: LeaseIdentifier, from worker: String) {
+        counters.duplicateCount += 1
+        send(.acknowledge(lease: lease), toWorker: worker)
+    }
+}
+
+extension GroupKey {
+    /// For notes: "training 3/0" is the first group of step 3.
+    var words: String { "\(purpose) \(step)/\(ordinal)" }
+}

@@ -1,0 +1,243 @@
+// How a batch becomes a policy, and what happens when the learner is lost.
+
+import Rollouts
+
+extension Coordinator {
+    /// The policy the next update starts from.
+    private var trainingBase: PolicyManifest? {
+        progress.trainedStep == progress.checkpoint.step
+            ? progress.checkpoint.manifest : publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep)))
+    }
+
+    /// Starts pre-training or the next step, or gets a learner ready for it.
+    /// - Returns: a worker that must finish its groups first and gets no new ones.
+    mutating func advanceTraining() -> String? {
+        guard training.running == nil, !progress.isPaused, !progress.isFinished, let base = trainingBase,
+            pretraining != nil || progress.trainedStep < progress.stepCount
+        else { return nil }
+        let next = progress.trainedStep + 1
+        let isReady = pretraining != nil || (isEvaluated && buffer[next]?.isClosed == true)
+        guard let learner = chosenLearner(from: base) else { return nil }
+        if learner.isAtWork(on: base) {
+            if isReady { start(pretraining == nil ? .train(step: next) : .pretrain, on: learner.name) }
+            return nil
+        }
+        // A learner that also samples changes its policy only when it is needed as a learner.
+        guard isReady || !learner.has(.rollout), learner.mayLoad(at: now) else { return nil }
+        if rollouts.book.heldCount(of: learner.name) > 0 { return learner.name }
+        sendPolicy(base, to: learner.name)
+        return nil
+    }
+
+    /// The learner that holds the optimizer state; else the one that is nearest to starting from the base policy.
+    private func chosenLearner(from base: PolicyManifest) -> Worker? {
+        let learners = membership.workers.filter { $0.has(.learner) }
+        if let holder = learners.first(where: { $0.hasLearned(base) }) { return holder.isReachable ? holder : nil }
+        func rank(_ worker: Worker) -> (Int, Int) {
+            let isFaulty = worker.rests(at: now) || worker.policyFailureCount > 0
+            let distance = worker.policy == .ready(base) ? 0 : worker.isLoading(base) ? 1 : 2
+            return (isFaulty ? 1 : 0, distance)
+        }
+        return learners.filter(\.isReachable).min { rank($0) < rank($1) }
+    }
+
+    private mutating func start(_ order: TrainingStep.Order, on worker: String) {
+        var learningRate = 0.0
+        var wantsCheckpoint = false
+        switch order {
+        case .pretrain:
+            learningRate = pretraining?.learningRate ?? 0
+        case .train(let step):
+            learningRate = LearningRate.rate(step: step, of: progress.stepCount, options: options.optimizer)
+            wantsCheckpoint = progress.wantsCheckpoint(at: step)
+        case .save:
+            wantsCheckpoint = true
+        }
+        let lease = Lease(identifier: leases.next(), worker: worker, deadline: now + leaseLength)
+        let running = TrainingStep.Running(
+            order: order, lease: lease, startedAt: now, learningRate: learningRate, wantsCheckpoint: wantsCheckpoint)
+        training.start(running)
+        sendOrder(running)
+    }
+
+    private mutating func sendOrder(_ running: TrainingStep.Running) {
+        let worker = running.lease.worker
+        let lease = running.lease.identifier
+        switch running.order {
+        case .pretrain:
+            if let pretraining { send(.pretrain(lease: lease, pretraining), toWorker: worker) }
+        case .save:
+            send(.saveCheckpoint(lease: lease), toWorker: worker)
+        case .train(let step):
+            guard let batch = buffer[step] else { preconditionFailure("step \(step) has no batch to train") }
+            let shuffleSeed = options.verifier.shuffle ? options.seed : nil
+            for ordinal in batch.trainable {
+                let group = batch.groups[ordinal].completionGroup(shuffleSeed: shuffleSeed)
+                send(.trainingGroup(lease: lease, group), toWorker: worker)
+            }
+            let assignment = TrainingAssignment(
+                step: step, base: PolicyVersion(UInt64(step - 1)), groupCount: batch.trainable.count,
+                learningRate: running.learningRate, checkpoint: running.wantsCheckpoint)
+            send(.train(lease: lease, assignment), toWorker: worker)
+        }
+    }
+
+    /// The learner is back over a new connection: what was sent over the old one may be lost.
+    mutating func renewTraining(with worker: String) {
+        guard training.running?.lease.worker == worker else { return }
+        training.renew(Lease(identifier: leases.next(), worker: worker, deadline: now + leaseLength))
+        if let running = training.running { sendOrder(running) }
+    }
+
+    mutating func takeTraining(_ lease: LeaseIdentifier, _ report: TrainingReport, from worker: String) {
+        guard let running = training.running, running.answers(to: lease), running.lease.worker == worker else {
+            return dismiss(lease, from: worker)
+        }
+        if let fault = training.fault(in: report, saved: publication.manifest(of: report.manifest.version)) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            failTraining("`\(worker)`: \(fault)", retryable: true)
+            return strike(worker, because: "trained unusably: \(fault)")
+        }
+        if let value = report.metrics.first(where: { !$0.value.isFinite }) {
+            return stop(
+                .failed(
+                    step: progress.checkpoint.step,
+                    reason: "step \(report.step): the learner's \(value.name) is \(value.value); "
+                        + "lower optimizer.learning_rate or optimizer.gradient_clip"))
+        }
+        training.finish()
+        membership.update(worker) {
+            // After pre-training the optimizer starts afresh, from the policy made, whoever made it.
+            $0.learned = running.order == .pretrain ? nil : report.manifest
+            $0.restUntil = nil
+        }
+        switch running.order {
+        case .pretrain: finishPretraining(report)
+        case .train: finishStep(report, running)
+        case .save: becomeCheckpoint(report.manifest)
+        }
+        send(.acknowledge(lease: lease), toWorker: worker)
+    }
+
+    private mutating func finishPretraining(_ report: TrainingReport) {
+        pretraining = nil
+        progress.checkpoint.manifest = report.manifest
+        persist(.checkpointed(progress.checkpoint))
+        progress.lastStepAt = now
+        note(.info, "pre-training is done")
+        publishBase()
+    }
+
+    private mutating func finishStep(_ report: TrainingReport, _ running: TrainingStep.Running) {
+        guard let batch = buffer[report.step] else { preconditionFailure("step \(report.step) has no batch") }
+        let manifest = report.manifest
+        withdrawIfContradicted(by: manifest)
+        let measurement = StepMeasurement(
+            batch: batch, report: report, learningRate: running.learningRate,
+            secondsLearn: (now - running.startedAt).inSeconds,
+            secondsPublish: publication.publishingTime(of: batch.version).inSeconds,
+            seconds: progress.lastStepAt.map { (now - $0).inSeconds } ?? 0,
+            workerCount: membership.workers.count)
+        let metrics = measurement.metrics()
+        persist(
+            .stepTrained(
+                metrics, manifest: manifest, groups: batch.trainable.map { batch.groups[$0].prompt.key },
+                nextPosition: batch.nextPosition))
+        publication.becomeDurable(manifest.version)
+        progress.trainedStep = report.step
+        progress.lastStepAt = now
+        outbox.append(.report(metrics))
+        publication.publish(manifest, at: now)
+        if running.wantsCheckpoint { becomeCheckpoint(manifest, nextPosition: batch.nextPosition) }
+        buffer.shed(trainedThrough: progress.trainedStep)
+    }
+
+    private mutating func becomeCheckpoint(_ manifest: PolicyManifest, nextPosition: Int? = nil) {
+        let step = progress.trainedStep
+        let position = nextPosition ?? buffer[step]?.nextPosition ?? progress.checkpoint.nextPosition
+        progress.checkpoint = Checkpoint(step: step, manifest: manifest, nextPosition: position)
+        persist(.checkpointed(progress.checkpoint))
+        publication.publish(manifest, at: now)
+        buffer.forget(through: step)
+        publication.forget(before: progress.oldestNeededVersion)
+        outbox.append(.forgetBlobs(before: progress.oldestNeededVersion))
+    }
+
+    /// Training a step again on another kind of machine may give other weights. Then everything sampled with the old
+    /// ones is void, so that no token is trained with another policy than the one that sampled it.
+    private mutating func withdrawIfContradicted(by manifest: PolicyManifest) {
+        guard let earlier = publication.contradiction(of: manifest) else { return }
+        note(
+            .warning,
+            "step \(manifest.version.rawValue) trained again gave weights \(manifest.weightsHash), before \(earlier): "
+                + "this learner computes differently; what was sampled with the old weights is sampled again")
+        publication.withdraw(from: manifest.version)
+        let void = buffer.void(from: manifest.version)
+        accepted.removeAll { group in
+            group.completions.first?.versions.first.map { $0 >= manifest.version } ?? false
+        }
+        for group in void.flatMap(\.groups) {
+            persist(.groupDropped(group.prompt.key, reason: "its policy is void"))
+        }
+        abandonUnits { key in key.purpose == .training && void.contains { $0.step == key.step } }
+    }
+
+    mutating func failTraining(_ reason: String, retryable: Bool) {
+        guard let running = training.running else { return }
+        counters.faultCount += 1
+        note(.warning, "training failed: \(reason)")
+        // Its state may be half-way: only a checkpoint is safe to start from.
+        membership.update(running.lease.worker) { [now, leaseLength] in
+            $0.learned = nil
+            $0.restUntil = now + leaseLength
+        }
+        let mayRetry = training.fail()
+        guard retryable, mayRetry else {
+            guard !progress.isStopping else { return }
+            return stop(
+                .failed(
+                    step: progress.checkpoint.step,
+                    reason: "step \(progress.trainedStep + 1) cannot be trained: \(reason); mend it and resume"))
+        }
+    }
+
+    /// Stores the optimizer state of the newest weights, when their learner can be reached.
+    mutating func saveCheckpoint() {
+        guard let base = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))) else { return }
+        let holder = membership.workers.first { $0.hasLearned(base) }
+        if let holder, holder.isReachable { start(.save(step: progress.trainedStep), on: holder.name) }
+    }
+
+    /// No worker has the optimizer state of the last trained step any more: back to the checkpoint. The batches since
+    /// then are kept and trained again, which gives the same weights.
+    mutating func rewindIfOrphaned() {
+        let checkpoint = progress.checkpoint
+        guard progress.trainedStep > checkpoint.step,
+            let newest = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))),
+            !membership.workers.contains(where: { $0.hasLearned(newest) })
+        else { return }
+        note(
+            .warning, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")
+        if let running = training.running {
+            send(.cancel(lease: running.lease.identifier), toWorker: running.lease.worker)
+            training.stop()
+        }
+        abandonUnits { $0.purpose == .evaluation }
+        evaluation.abandon()
+        evaluation.rewind(to: checkpoint.step)
+        progress.trainedStep = checkpoint.step
+        progress.lastStepAt = now
+        if !progress.isStopping { buffer.reopen(after: checkpoint.step) }
+        outbox.append(.rewind(toStep: checkpoint.step))
+    }
+}
+
+extension Worker {
+    /// Whether its optimizer state belongs to exactly these weights.
+    func hasLearned(_ manifest: PolicyManifest) -> Bool {
+        learned?.version == manifest.version && learned?.weightsHash == manifest.weightsHash
+    }
+
+    /// Whether it can train from this policy at once: with its own state, or from the policy it proved to hold.
+    func isAtWork(on base: PolicyManifest) -> Bool { hasLearned(base) || policy == .ready(base) }
+}

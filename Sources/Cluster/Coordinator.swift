@@ -1,0 +1,162 @@
+// What the coordinator does when something happens: a router over small machines, which hold the rules.
+
+import Rollouts
+
+/// Decides everything and does nothing: time, bytes, disks and threads stay outside.
+package struct Coordinator: Sendable, Equatable {
+    let options: RunOptions
+    let welcome: Welcome
+    var pretraining: PretrainingAssignment?
+    /// Stored groups of unfinished steps that have not been asked for yet.
+    var accepted: [AcceptedGroup]
+
+    var now = MonotonicTime.zero
+    /// Effects of the event being handled; empty between events.
+    var outbox: [Effect] = []
+
+    var progress: RunProgress
+    var membership: Membership
+    var rollouts = RolloutScheduler()
+    var verification: VerificationScheduler
+    var buffer: RolloutBuffer
+    var evaluation: Evaluation
+    var training = TrainingStep()
+    var publication: PolicyPublication
+    var leases: LeaseCounter
+    var counters = CoordinatorStatus.Counters()
+    let isResumed: Bool
+
+    package init(options: RunOptions, start: RunStart) {
+        let base = start.checkpoint
+        precondition(
+            base.manifest.version == PolicyVersion(UInt64(base.step)),
+            "the checkpoint of step \(base.step) holds version \(base.manifest.version.rawValue)")
+        self.options = options
+        welcome = start.welcome
+        pretraining = start.pretraining
+        accepted = start.accepted
+        progress = RunProgress(options: options, checkpoint: start.checkpoint)
+        membership = Membership(options: options.cluster)
+        verification = VerificationScheduler(options: options.cluster)
+        buffer = RolloutBuffer(options: options, replayTokensLimit: start.replayTokensLimit)
+        evaluation = Evaluation(options: options, start: start)
+        publication = PolicyPublication(known: start.policies)
+        leases = LeaseCounter(epoch: start.leaseEpoch)
+        isResumed = start.leaseEpoch > 0
+    }
+
+    /// Effects must be performed in the order given: what must be durable comes before the message that promises it.
+    package mutating func handle(_ event: Event, at now: MonotonicTime) -> [Effect] {
+        guard !progress.isFinished else { return [] }
+        self.now = max(self.now, now)
+        switch event {
+        case .start: begin()
+        case .received(let message, let peer): receive(message, from: peer)
+        case .disconnected(let peer): disconnect(peer)
+        case .promptsDrawn(let prompts): take(prompts)
+        case .interrupt: interrupt()
+        case .abandon: stop(.interrupted(step: progress.checkpoint.step))
+        case .pause: pause(.requested)
+        case .resume: resume()
+        case .storeFailed(let reason): failStore(reason)
+        case .tick: break
+        }
+        expire()
+        advance()
+        defer { outbox = [] }
+        return outbox
+    }
+
+    /// When the loop must call again with `.tick` if nothing else happens.
+    package var nextDeadline: MonotonicTime? {
+        guard !progress.isFinished else { return nil }
+        var times = membership.workers.map { $0.lastHeard + membership.silenceLimit }
+        for worker in membership.workers {
+            switch worker.policy {
+            case .loading(_, let since): times.append(since + leaseLength)
+            case .failed(_, let retryAt): times.append(retryAt)
+            case .none, .ready: break
+            }
+        }
+        if let deadline = training.running?.lease.deadline { times.append(deadline) }
+        if let deadline = rollouts.book.nextDeadline(after: now) { times.append(deadline) }
+        if let deadline = verification.book.nextDeadline(after: now) { times.append(deadline) }
+        return times.filter { $0 > now }.min()
+    }
+
+    private mutating func receive(_ message: Message, from peer: PeerIdentifier) {
+        if case .hello(let hello) = message { return greet(hello, from: peer) }
+        guard let worker = membership.heard(peer, at: now) else {
+            // After a restart of either side, or a connection that was made anew without the worker's knowledge.
+            if case .goodbye = message { return }
+            return send(.refused(reason: "this connection is unknown here; say hello"), to: peer)
+        }
+        switch message {
+        case .heartbeat(let reports): takeHeartbeat(reports, from: worker)
+        case .rolloutResult(let lease, let completions, _): takeRollout(lease, completions, from: worker)
+        case .verificationResult(let lease, let verdicts, _): takeVerdicts(lease, verdicts, from: worker)
+        case .trainingResult(let lease, let report, _): takeTraining(lease, report, from: worker)
+        case .policyReady(let version, let hash): takeProof(version, hash, from: worker)
+        case .policyFailed(let version, let reason): takePolicyFailure(version, reason, from: worker)
+        case .failed(let lease, let reason, let retryable):
+            takeFailure(lease, reason, retryable: retryable, from: worker)
+        case .goodbye(let reason): lose(worker, because: "left: \(reason)")
+        case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
+        case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
+            .saveCheckpoint, .cancel, .acknowledge, .shutdown:
+            strike(worker, because: "sent a message that only a coordinator sends")
+        }
+    }
+
+    /// Everything that may go on, in the order in which one thing makes room for the next.
+    private mutating func advance() {
+        guard progress.isStarted, !progress.isFinished else { return }
+        rewindIfOrphaned()
+        if progress.isStopping { return advanceStopping() }
+        advanceEvaluation()
+        advanceBatches()
+        let reserved = advanceTraining()
+        finishIfComplete()
+        assignWork(except: reserved)
+    }
+}
+
+// What the machines share.
+extension Coordinator {
+    var leaseLength: Duration { .nanoseconds(Int64(options.cluster.leaseSeconds * 1e9)) }
+
+    mutating func send(_ message: Message, to peer: PeerIdentifier) {
+        outbox.append(.send(message, to: peer))
+    }
+    /// To an unreachable worker nothing is sent; whoever calls this must be able to do without.
+    mutating func send(_ message: Message, toWorker name: String) {
+        if let peer = membership[name]?.peer { send(message, to: peer) }
+    }
+    mutating func persist(_ record: Record) { outbox.append(.persist(record)) }
+    mutating func note(_ level: Note.Level, _ text: String) { outbox.append(.note(Note(level, text))) }
+
+    /// Changes one tracked group, wherever its batch is.
+    mutating func changeGroup(_ key: GroupKey, _ change: (inout StepBatch, Int) -> Void) {
+        if key.purpose == .evaluation {
+            evaluation.change { batch in
+                if batch.step == key.step, batch.groups.indices.contains(key.ordinal) { change(&batch, key.ordinal) }
+            }
+        } else {
+            buffer.change(key.step) { batch in
+                if batch.groups.indices.contains(key.ordinal) { change(&batch, key.ordinal) }
+            }
+        }
+    }
+
+    func group(_ key: GroupKey) -> TrackedGroup? {
+        let batch = key.purpose == .evaluation ? evaluation.batch : buffer[key.step]
+        guard let batch, batch.step == key.step, batch.groups.indices.contains(key.ordinal) else { return nil }
+        return batch.groups[key.ordinal]
+    }
+
+    /// The published policy of a version; before anything is published, the one the run goes on from.
+    func knownManifest(of version: PolicyVersion) -> PolicyManifest? {
+        let checkpointed = progress.checkpoint.manifest
+        return publication.manifest(of: version) ?? (checkpointed.version == version ? checkpointed : nil)
+    }
+}

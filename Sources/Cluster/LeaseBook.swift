@@ -1,0 +1,151 @@
+// Which units of work are open, and which worker holds which of them until when.
+
+import Rollouts
+
+struct Lease: Equatable, Sendable {
+    let identifier: LeaseIdentifier
+    let worker: String
+    var unitsDone: UInt64 = 0
+    var deadline: MonotonicTime
+}
+
+/// Makes lease identifiers that never repeat within a run: the number of earlier starts, then a count.
+struct LeaseCounter: Equatable, Sendable {
+    private let epoch: UInt64
+    private var count: UInt64 = 0
+    init(epoch: UInt64) {
+        precondition(epoch < 1 << 23, "lease epoch \(epoch) does not fit 23 bits")
+        self.epoch = epoch
+    }
+    mutating func next() -> LeaseIdentifier {
+        count += 1
+        return LeaseIdentifier(epoch << 40 | count)
+    }
+}
+
+/// Units of one kind of work, kept in the order in which they are given out.
+///
+/// A unit is: waiting → held → waiting (lease lost) → … → removed when its result is accepted. It has at most one
+/// holder. Former leases are remembered, so that a late result can still close an open unit.
+struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
+    private static var formerLimit: Int { 16 }
+
+    struct Unit: Equatable, Sendable {
+        let key: GroupKey
+        var work: Work
+        var holder: Lease?
+        var former: [LeaseIdentifier] = []
+        /// Attempts that ended in a failure the worker reported.
+        var failureCount = 0
+        /// Leases lost with their worker or for want of progress.
+        var lossCount = 0
+        /// Not given out before this.
+        var notBefore = MonotonicTime.zero
+        /// Workers that failed here: others are preferred.
+        var avoided: [String] = []
+
+        init(key: GroupKey, work: Work) {
+            self.key = key
+            self.work = work
+        }
+        func isWaiting(at now: MonotonicTime) -> Bool { holder == nil && notBefore <= now }
+    }
+
+    enum Place: Equatable {
+        case live(Int)
+        /// The lease was lost, but its unit is still open.
+        case former(Int)
+        case unknown
+    }
+
+    private(set) var units: [Unit] = []
+    /// Live leases per worker; looked up, never iterated.
+    private var heldCounts: [String: Int] = [:]
+
+    func heldCount(of worker: String) -> Int { heldCounts[worker] ?? 0 }
+    func index(of key: GroupKey) -> Int? { units.firstIndex { $0.key == key } }
+    var holders: [Lease] { units.compactMap(\.holder) }
+
+    func place(of lease: LeaseIdentifier) -> Place {
+        for (index, unit) in units.enumerated() {
+            if unit.holder?.identifier == lease { return .live(index) }
+            if unit.former.contains(lease) { return .former(index) }
+        }
+        return .unknown
+    }
+
+    mutating func insert(_ unit: Unit, before isLater: (Unit) -> Bool) {
+        precondition(index(of: unit.key) == nil, "unit \(unit.key) is already open")
+        units.insert(unit, at: units.firstIndex(where: isLater) ?? units.count)
+    }
+
+    mutating func grant(_ index: Int, _ lease: Lease) {
+        precondition(units[index].holder == nil, "unit \(units[index].key) has a holder")
+        units[index].holder = lease
+        heldCounts[lease.worker, default: 0] += 1
+    }
+
+    /// Takes the unit away from its holder; the unit stays open.
+    @discardableResult
+    mutating func release(_ index: Int) -> Lease? {
+        guard let lease = units[index].holder else { return nil }
+        units[index].holder = nil
+        units[index].former.append(lease.identifier)
+        if units[index].former.count > Self.formerLimit { units[index].former.removeFirst() }
+        discount(lease.worker)
+        return lease
+    }
+
+    mutating func remove(_ index: Int) -> Unit {
+        let unit = units.remove(at: index)
+        if let lease = unit.holder { discount(lease.worker) }
+        return unit
+    }
+
+    mutating func change(_ index: Int, _ change: (inout Unit) -> Void) {
+        let holder = units[index].holder
+        change(&units[index])
+        precondition(units[index].holder == holder, "holders change through grant and release only")
+    }
+
+    /// - Returns: whether this is progress on a live lease of this worker.
+    mutating func progress(of worker: String, _ report: LeaseProgress) -> Bool {
+        guard let index = units.firstIndex(where: { $0.holder?.identifier == report.lease }),
+            let holder = units[index].holder, holder.worker == worker, report.unitsDone > holder.unitsDone
+        else { return false }
+        units[index].holder?.unitsDone = report.unitsDone
+        return true
+    }
+
+    /// A worker computes one thing at a time, so progress on one of its leases keeps all of them.
+    mutating func extend(_ worker: String, to deadline: MonotonicTime) {
+        guard heldCount(of: worker) > 0 else { return }
+        for index in units.indices where units[index].holder?.worker == worker {
+            units[index].holder?.deadline = deadline
+        }
+    }
+
+    func indices(heldBy worker: String) -> [Int] {
+        heldCount(of: worker) == 0 ? [] : units.indices.filter { units[$0].holder?.worker == worker }
+    }
+
+    func expired(at now: MonotonicTime) -> [Int] {
+        units.indices.filter { index in units[index].holder.map { $0.deadline <= now } ?? false }
+    }
+
+    /// The next time at which something here changes by itself, after `now`.
+    func nextDeadline(after now: MonotonicTime) -> MonotonicTime? {
+        var next: MonotonicTime?
+        for unit in units {
+            let time = unit.holder?.deadline ?? unit.notBefore
+            if time > now { next = next.map { min($0, time) } ?? time }
+        }
+        return next
+    }
+
+    private mutating func discount(_ worker: String) {
+        let count = heldCount(of: worker) - 1
+        precondition(count >= 0, "worker \(worker) holds fewer leases than it gives back")
+        heldCounts[worker] = count == 0 ? nil : count
+    }
+}

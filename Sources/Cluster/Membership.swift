@@ -1,0 +1,125 @@
+// Who is in the cluster: greeting, silence, strikes.
+
+import Rollouts
+
+/// A worker is: unknown → joined ⇄ unreachable (connection gone) → lost (silent for the whole window), or it leaves.
+/// A refused worker is unknown again; one with too many strikes stays refused under its name.
+struct Membership: Equatable, Sendable {
+    static let strikeLimit = 3
+    private static let rememberedStrikesLimit = 1024
+    private static let slotsLimit = 4096
+    private static let nameBytesLimit = 256
+
+    /// In order of joining.
+    private(set) var workers: [Worker] = []
+    private var strikes: [Strikes] = []
+    let silenceLimit: Duration
+
+    private struct Strikes: Equatable, Sendable {
+        var worker: String
+        var count: Int
+    }
+
+    enum Greeting: Equatable {
+        case joined
+        /// The same process over a new connection; what was sent over the old one may be lost.
+        case returned(formerPeer: PeerIdentifier?)
+        case refused(reason: String)
+    }
+
+    init(options: ClusterOptions) {
+        silenceLimit = .nanoseconds(
+            Int64(options.heartbeatSeconds * Double(max(1, options.heartbeatsMissed)) * 1e9))
+    }
+
+    func index(of name: String) -> Int? { workers.firstIndex { $0.name == name } }
+    func index(at peer: PeerIdentifier) -> Int? { workers.firstIndex { $0.peer == peer } }
+    subscript(name: String) -> Worker? { index(of: name).map { workers[$0] } }
+
+    mutating func update(_ name: String, _ change: (inout Worker) -> Void) {
+        guard let index = index(of: name) else { return }
+        change(&workers[index])
+    }
+
+    mutating func greet(_ hello: Hello, from peer: PeerIdentifier, at now: MonotonicTime) -> Greeting {
+        if let fault = Self.fault(in: hello) { return .refused(reason: fault) }
+        if strikeCount(of: hello.worker) >= Self.strikeLimit {
+            return .refused(
+                reason: "worker `\(hello.worker)` gave \(Self.strikeLimit) unusable answers; "
+                    + "look at its log and start it again")
+        }
+        guard let index = index(of: hello.worker) else {
+            workers.append(Worker(hello: hello, peer: peer, lastHeard: now))
+            return .joined
+        }
+        let known = workers[index].hello
+        guard known.host == hello.host, known.processIdentifier == hello.processIdentifier, known.roles == hello.roles
+        else {
+            return .refused(
+                reason: "the name `\(hello.worker)` is taken by process \(known.processIdentifier) on \(known.host); "
+                    + "process \(hello.processIdentifier) on \(hello.host) needs another one")
+        }
+        let formerPeer = workers[index].peer
+        workers[index].hello = hello
+        workers[index].peer = peer
+        workers[index].lastHeard = now
+        workers[index].policy = .none
+        return .returned(formerPeer: formerPeer == peer ? nil : formerPeer)
+    }
+
+    /// Any message counts as a sign of life. Returns the worker's name, nil for a stranger.
+    mutating func heard(_ peer: PeerIdentifier, at now: MonotonicTime) -> String? {
+        guard let index = index(at: peer) else { return nil }
+        workers[index].lastHeard = now
+        return workers[index].name
+    }
+
+    /// The connection is gone; the worker may come back until it has been silent for the whole window.
+    mutating func disconnect(_ peer: PeerIdentifier) -> String? {
+        guard let index = index(at: peer) else { return nil }
+        workers[index].peer = nil
+        return workers[index].name
+    }
+
+    mutating func remove(_ name: String) {
+        workers.removeAll { $0.name == name }
+    }
+
+    func silent(at now: MonotonicTime) -> [String] {
+        workers.filter { $0.lastHeard + silenceLimit <= now }.map(\.name)
+    }
+
+    /// Returns how many strikes the worker has.
+    mutating func strike(_ name: String) -> Int {
+        if let index = strikes.firstIndex(where: { $0.worker == name }) {
+            strikes[index].count += 1
+            return strikes[index].count
+        }
+        if strikes.count == Self.rememberedStrikesLimit { strikes.removeFirst() }
+        strikes.append(Strikes(worker: name, count: 1))
+        return 1
+    }
+
+    func strikeCount(of name: String) -> Int { strikes.first { $0.worker == name }?.count ?? 0 }
+
+    private static func fault(in hello: Hello) -> String? {
+        let ours = ProtocolVersion.current
+        let theirs = hello.protocolVersion
+        if theirs.major != ours.major {
+            return "worker `\(hello.worker)` speaks protocol \(theirs.major).\(theirs.minor), this coordinator "
+                + "\(ours.major).\(ours.minor); install the same version on both hosts"
+        }
+        if hello.worker.isEmpty || hello.worker.utf8.count > nameBytesLimit {
+            return "a worker's name has 1 to \(nameBytesLimit) bytes, found \(hello.worker.utf8.count)"
+        }
+        if hello.roles.isEmpty { return "worker `\(hello.worker)` has no role; give it rollout, verifier or learner" }
+        if hello.roles.contains(.rollout), !(1...slotsLimit).contains(hello.rolloutSlots) {
+            return "worker `\(hello.worker)`: expected 1 to \(slotsLimit) rollout slots, found \(hello.rolloutSlots)"
+        }
+        if hello.roles.contains(.verifier), !(1...slotsLimit).contains(hello.verificationSlots) {
+            return "worker `\(hello.worker)`: expected 1 to \(slotsLimit) verification slots, "
+                + "found \(hello.verificationSlots)"
+        }
+        return nil
+    }
+}

@@ -1,0 +1,74 @@
+// How far the run is, and what may happen next: START, ADVANCE, stop.
+
+import Rollouts
+
+/// Pacing: a group of step n is STARTED only when version n − 1 − lag is published; a step ADVANCES to training only
+/// when the step before it is trained and evaluated; nothing older than the lag is ever trained.
+/// A run is: starting → pretraining → stepping ⇄ paused → (stopping →) finished.
+struct RunProgress: Equatable, Sendable {
+    enum Pause: Equatable, Sendable {
+        case requested
+        case noVerdicts(step: Int, share: Double)
+        case rollouts(GroupKey, reason: String)
+
+        var reason: String {
+            switch self {
+            case .requested:
+                "on request; resume when ready"
+            case .noVerdicts(let step, let share):
+                "step \(step): \(Int((share * 100).rounded())) % of the completions have no verdict; look at the "
+                    + "verifiers' reasons, mend them and resume (these completions are judged again), or raise "
+                    + "cluster.no_verdict_share_limit"
+            case .rollouts(let key, let reason):
+                "group \(key.words) failed \(RolloutScheduler.failureLimit) times, "
+                    + "last: \(reason); mend it and resume"
+            }
+        }
+    }
+
+    let stepCount: Int
+    let lag: Int
+    private let checkpointEverySteps: Int
+    private let evaluationEverySteps: Int
+
+    var isStarted = false
+    /// The last trained step; its policy is published.
+    var trainedStep: Int
+    var checkpoint: Checkpoint
+    var pause: Pause?
+    var isStopping = false
+    var outcome: RunOutcome?
+    /// When the last step was trained, or the run was started.
+    var lastStepAt: MonotonicTime?
+
+    init(options: RunOptions, checkpoint: Checkpoint) {
+        stepCount = options.schedule.steps
+        lag = max(0, options.schedule.lag)
+        checkpointEverySteps = options.checkpoint.everySteps
+        evaluationEverySteps = options.evaluation.everySteps
+        trainedStep = checkpoint.step
+        self.checkpoint = checkpoint
+    }
+
+    /// The version that samples the groups of a step: exactly n − 1 − lag, whatever is newest.
+    func version(for step: Int) -> PolicyVersion { PolicyVersion(UInt64(max(0, step - 1 - lag))) }
+    /// The oldest version that going back to the checkpoint may need again.
+    var oldestNeededVersion: PolicyVersion { version(for: checkpoint.step + 1) }
+
+    func mayStart(_ step: Int, newest: PolicyVersion?) -> Bool {
+        guard let newest else { return false }
+        return step <= stepCount && version(for: step) <= newest
+    }
+
+    func wantsCheckpoint(at step: Int) -> Bool {
+        step == stepCount || (checkpointEverySteps > 0 && step % checkpointEverySteps == 0)
+    }
+
+    func wantsEvaluation(after step: Int) -> Bool {
+        guard evaluationEverySteps > 0 else { return false }
+        return step == 0 || step == stepCount || step % evaluationEverySteps == 0
+    }
+
+    var isPaused: Bool { pause != nil }
+    var isFinished: Bool { outcome != nil }
+}

@@ -1,0 +1,102 @@
+// The groups of one step or of one evaluation, from drawn prompts to verdicts.
+
+import Rollouts
+
+/// A group is: sampling → verifying → judged, or abandoned.
+struct TrackedGroup: Equatable, Sendable {
+    enum State: Equatable, Sendable {
+        case sampling
+        case verifying
+        case judged
+        case abandoned(reason: String)
+    }
+    var prompt: Prompt
+    var state = State.sampling
+    /// In index order; empty until accepted.
+    var completions: [Completion] = []
+    /// One per completion; empty until judged.
+    var verdicts: [Verdict] = []
+
+    init(prompt: Prompt) { self.prompt = prompt }
+
+    var isEnded: Bool {
+        switch state {
+        case .sampling, .verifying: false
+        case .judged, .abandoned: true
+        }
+    }
+
+    var judged: [Verdict] { verdicts.filter { $0.outcome != .noVerdict } }
+
+    /// Whether the judged completions have more than one reward: only then the group teaches something.
+    var hasSpread: Bool {
+        guard case .judged = state, let first = judged.first else { return false }
+        return judged.contains { $0.score != first.score }
+    }
+
+    /// What the learner is given.
+    func completionGroup(shuffleSeed: UInt64?) -> CompletionGroup {
+        CompletionGroup(
+            prompt: prompt, completions: completions, verdicts: verdicts,
+            rewards: Rewards.rewards(of: verdicts, in: prompt.key, shuffleSeed: shuffleSeed))
+    }
+}
+
+struct StepBatch: Equatable, Sendable {
+    let purpose: Purpose
+    let step: Int
+    let version: PolicyVersion
+    /// Where the data cursor stands for ordinal 0.
+    let position: Int
+    /// Ordinals below this are asked for.
+    var requestedCount = 0
+    /// In ordinal order; fewer than `requestedCount` while prompts are being drawn.
+    var groups: [TrackedGroup] = []
+    /// Every group has ended, and no more will be drawn.
+    var isClosed = false
+    /// Ordinals of the groups to train, ascending; set when closed.
+    var trainable: [Int] = []
+    /// Trained, and its groups let go to save memory.
+    var isShed = false
+
+    var dispatchedAt: MonotonicTime?
+    var lastCompletedAt: MonotonicTime?
+    var closedAt: MonotonicTime?
+
+    init(purpose: Purpose, step: Int, version: PolicyVersion, position: Int) {
+        self.purpose = purpose
+        self.step = step
+        self.version = version
+        self.position = position
+    }
+
+    var nextPosition: Int { position + requestedCount }
+    var isDrawn: Bool { isShed || groups.count == requestedCount }
+    var isEnded: Bool { isDrawn && groups.allSatisfy(\.isEnded) }
+    var tokenCount: Int {
+        groups.reduce(0) { $0 + $1.prompt.tokens.count + $1.completions.reduce(0) { $0 + $1.tokens.count } }
+    }
+
+    /// Share of the completions that stayed without a verdict.
+    var noVerdictShare: Double {
+        let count = groups.reduce(0) { $0 + $1.verdicts.count }
+        return count == 0 ? 0 : Double(noVerdictCount) / Double(count)
+    }
+    var noVerdictCount: Int { groups.reduce(0) { $0 + $1.verdicts.count - $1.judged.count } }
+}
+
+/// Rewards from verdicts.
+enum Rewards {
+    /// The verdicts' scores, 0 where there is none. With a seed, those of judged completions change places inside the
+    /// group: a control experiment in which rewards say nothing.
+    static func rewards(of verdicts: [Verdict], in key: GroupKey, shuffleSeed: UInt64?) -> [Double] {
+        var rewards = verdicts.map { $0.outcome == .noVerdict ? 0 : $0.score }
+        guard let shuffleSeed else { return rewards }
+        let judged = verdicts.indices.filter { verdicts[$0].outcome != .noVerdict }
+        let place = UInt64(key.step) | UInt64(key.ordinal) << 30
+        let order = KeyedRandom.permutation(count: judged.count, seed: shuffleSeed, use: .rewardShuffling, place)
+        let scores = judged.map { rewards[$0] }
+        for (target, source) in zip(judged, order) { rewards[target] = scores[source] }
+        return rewards
+    }
+}

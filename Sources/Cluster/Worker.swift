@@ -1,0 +1,51 @@
+// What the coordinator knows about one worker.
+
+import Rollouts
+
+struct Worker: Equatable, Sendable {
+    /// none → loading → ready; loading → failed → loading again after a wait. Only `ready` takes rollouts.
+    enum Policy: Equatable, Sendable {
+        case none
+        case loading(PolicyManifest, since: MonotonicTime)
+        /// The worker proved the hash of these weights.
+        case ready(PolicyManifest)
+        case failed(PolicyManifest, retryAt: MonotonicTime)
+    }
+
+    var hello: Hello
+    /// nil while the connection is gone and the worker may still come back.
+    var peer: PeerIdentifier?
+    var lastHeard: MonotonicTime
+    var policy = Policy.none
+    var policyFailureCount = 0
+    /// The version its optimizer state belongs to, from the training results of this process.
+    var learned: PolicyManifest?
+    var completionCount = 0
+    /// After an expired lease: not preferred until then.
+    var restUntil: MonotonicTime?
+
+    var name: String { hello.worker }
+    var isReachable: Bool { peer != nil }
+    func has(_ role: WorkerRole) -> Bool { hello.roles.contains(role) }
+    func rests(at now: MonotonicTime) -> Bool { restUntil.map { $0 > now } ?? false }
+
+    /// Whether it proved to hold exactly these weights.
+    func holds(_ manifest: PolicyManifest) -> Bool {
+        guard case .ready(let held) = policy else { return false }
+        return held.version == manifest.version && held.weightsHash == manifest.weightsHash
+    }
+
+    func isLoading(_ manifest: PolicyManifest) -> Bool {
+        guard case .loading(let loading, _) = policy else { return false }
+        return loading.version == manifest.version && loading.weightsHash == manifest.weightsHash
+    }
+
+    /// Whether a load of another policy may be asked for at this time.
+    func mayLoad(at now: MonotonicTime) -> Bool {
+        switch policy {
+        case .none, .ready: true
+        case .loading: false
+        case .failed(_, let retryAt): retryAt <= now
+        }
+    }
+}
