@@ -1,4 +1,5 @@
 // One row of logits: the sampled token and its numbers against the naive version, on every instruction set.
+import CKernels
 import Engine
 import Foundation
 import Rollouts
@@ -241,4 +242,41 @@ func `sampling frequencies follow the distribution`(temperature: Double, topK: I
     #expect(options(topK: -2).fault == "top-k -2: must be 0 (off) or positive")
     #expect(options(topP: 0).fault != nil && options(topP: 1.01).fault != nil && options(topP: .nan).fault != nil)
     #expect(options(minP: -0.1).fault != nil && options(minP: 1.1).fault == "min-p 1.1: must be between 0 (off) and 1")
+}
+
+@Test func `exp and log of the kernels are within their stated errors`() {
+    for instructionSet in instructionSets {
+        let set = sampling_instruction_set(rawValue: .init(instructionSet.rawValue))
+        let worst = stride(from: Float(-87), through: 0, by: 0.001_7).reduce(0.0) { worst, x in
+            max(worst, abs(Double(sampling_exponential(set, x)) / exp(Double(x)) - 1))
+        }
+        #expect(worst < 8e-8)
+        #expect(sampling_exponential(set, 0) == 1)
+    }
+    var x = 1e-300
+    while x < 1e300 {
+        #expect(abs(sampling_logarithm(x) - log(x)) < 1e-15 * (1 + abs(log(x))))
+        x *= 1.37
+    }
+    #expect(sampling_logarithm(1) == 0)
+}
+
+@Test func `the thread's rounding mode changes nothing`() {
+    let logits = randomLogits(count: 1_000, deviation: 2, seed: 12)
+    let sampler = Sampler(vocabularySize: 1_000)
+    #if arch(x86_64)
+        let upward: Int32 = 0x800
+    #else
+        let upward: Int32 = 0x40_0000
+    #endif
+    let nearest = fegetround()
+    for rule in [options(), options(topK: 20), options(0.8, topP: 0.9)] {
+        let expected = sampler.draw(logits, rule, 0.4)
+        let refused = fesetround(upward)
+        let drawn = sampler.draw(logits, rule, 0.4)
+        let modeAfter = fegetround()
+        fesetround(nearest)
+        #expect(refused == 0 && modeAfter == upward)
+        #expect(drawn == expected)
+    }
 }

@@ -1,13 +1,13 @@
 // How one token is drawn from a row of logits, and what its probability was.
 //
 // Dimension: V vocabulary size. A token is a function of (row, options, uniform) alone: sums run over 16 lanes in
-// blocks of 256 tokens and then a fixed tree, fused multiply-adds are explicit, exp and log are this file's own, so
-// every instruction set gives the same bits. A logit of −inf is a token that is never drawn; NaN, +inf and a row of
-// nothing but −inf are reported.
+// blocks of 256 tokens and then a fixed tree, fused multiply-adds are explicit, exp and log are the kernels' own, and
+// the thread's floating-point mode is set aside, so every instruction set and thread gives the same bits. A logit of
+// −inf is a token that is never drawn; NaN, +inf and a row of nothing but −inf are reported.
 //
-// Errors, against exact arithmetic on the given floats: a weight e^d with d > −87 is off by at most 8e-8 relative
-// (plus 1.2e-7·|d| from rounding d itself), the sum of weights by at most 1.5e-6 relative, a log-prob by at most 2e-6
-// plus half a unit of its float, an entropy by at most 2e-6·(1 + entropy). Weights below e^−87 count as 0.
+// Errors, against exact arithmetic on the given floats. Bounds: a weight e^d, d > −87, 8e-8 + 1.8e-7·|d| relative; the
+// sum of weights 3e-6 relative and so a log-prob 3e-6 absolute. Measured over 600 rows of 49,152 logits of all shapes:
+// log-prob 5.4e-7, entropy 6.1e-7 absolute. Weights below e^−87 count as 0.
 #pragma once
 #include <stdint.h>
 
@@ -39,7 +39,7 @@ typedef struct {
 // Best instruction set of this processor.
 sampling_instruction_set sampling_best_instruction_set(void);
 
-// Bytes of scratch, aligned to 64, that the two calls below need; one call at a time may use them.
+// Bytes of scratch, aligned to 64, that a call below needs; one call at a time may use them.
 int64_t sampling_scratch_bytes(int64_t vocabulary);
 
 // Draws a token by inverting the distribution function over the kept tokens in id order at `uniform` in [0, 1).
