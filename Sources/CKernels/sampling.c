@@ -1,0 +1,196 @@
+// Drawing one token from a row of logits: weights in blocks, truncation, inverse distribution function.
+#include "sampling.h"
+#include "sampling_rows.h"
+
+#include <string.h>
+
+#pragma STDC FP_CONTRACT OFF
+
+// x = 2^e·z with z in [√½, √2); log z = 2 artanh(f), f = (z − 1)/(z + 1), |f| ≤ 0.1716, by its series to f^21
+// (remainder below 1e-18). Error below 1e-15·(1 + |log x|).
+double sampling_logarithm(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int64_t e = (int64_t)(bits >> 52) - 1023;
+    bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
+    double z;
+    memcpy(&z, &bits, sizeof z);
+    if (z > 0x1.6a09e667f3bcdp+0) {
+        z *= 0.5;
+        e += 1;
+    }
+    double f = (z - 1) / (z + 1), s = f * f, series = 0;
+    for (int power = 21; power >= 3; power -= 2) series = (series + 1.0 / power) * s;
+    return (double)e * 0x1.62e42fefa39efp-1 + 2 * (f + f * series);
+}
+
+static int64_t block_count(int64_t count) { return (count + SAMPLING_BLOCK - 1) / SAMPLING_BLOCK; }
+static int64_t aligned64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+int64_t sampling_scratch_bytes(int64_t vocabulary) {
+    int64_t blocks = block_count(vocabulary);
+    return aligned64(blocks * (int64_t)sizeof(float)) + aligned64(blocks * (int64_t)sizeof(double))
+        + blocks * SAMPLING_BLOCK * (int64_t)(sizeof(float) + sizeof(int32_t));
+}
+
+static int is_bad(float x) { return x != x || x == __builtin_inff(); }
+
+static sampling_status not_finite(const float *logits, int64_t count, sampling_result *result) {
+    *result = (sampling_result){.token = -1};
+    for (int64_t i = 0; i < count; i++) {
+        if (!is_bad(logits[i])) continue;
+        result->token = (int32_t)i;
+        break;
+    }
+    return SAMPLING_NOT_FINITE;
+}
+
+// Weights, their sum and their moment at a temperature above 0.
+static sampling_status prepare(
+    sampling_row *row, sampling_instruction_set set, const float *logits, int64_t count, double temperature,
+    void *scratch, sampling_result *result) {
+    char *bytes = scratch;
+    int64_t blocks = block_count(count);
+    row->kernels = sampling_rows(set);
+    row->logits = logits;
+    row->count = count;
+    row->blocks = blocks;
+    row->weights = (float *)bytes;
+    row->candidates = (int32_t *)(row->weights + blocks * SAMPLING_BLOCK);
+    row->block_sums = (double *)(row->candidates + blocks * SAMPLING_BLOCK);
+    row->maxima = (float *)((char *)row->block_sums + aligned64(blocks * (int64_t)sizeof(double)));
+    row->temperature = temperature;
+    row->kernels->block_maxima(logits, count, row->maxima);
+    float maximum = row->maxima[0];
+    for (int64_t block = 1; block < blocks; block++) {
+        // A NaN may pass for a block's maximum; the moment finds it.
+        if (row->maxima[block] > maximum || maximum != maximum) maximum = row->maxima[block];
+    }
+    if (is_bad(maximum) || maximum == -__builtin_inff()) return not_finite(logits, count, result);
+    row->maximum = maximum;
+    // Limited on both sides: 0·scale must be 0 for the largest logit, and −inf·scale −inf.
+    double scale = 1 / temperature;
+    scale = scale > 0x1.fffffep127 ? 0x1.fffffep127 : scale < 0x1p-126 ? 0x1p-126 : scale;
+    row->moment =
+        row->kernels->exponentials(logits, count, maximum, (float)scale, row->weights, row->block_sums);
+    row->sum = sampling_total(row->block_sums, blocks);
+    if (row->moment != row->moment) return not_finite(logits, count, result);
+    return SAMPLING_DRAWN;
+}
+
+// Nats, relative to the most probable token; exact but for the rounding of doubles.
+static double relative_log_weight(const sampling_row *row, int32_t token) {
+    return ((double)row->logits[token] - (double)row->maximum) / row->temperature;
+}
+
+static void describe(const sampling_row *row, int32_t token, sampling_result *result) {
+    double log_sum = sampling_logarithm(row->sum);
+    double entropy = log_sum - row->moment / row->sum;
+    result->token = token;
+    result->policy_log_prob = (float)(relative_log_weight(row, token) - log_sum);
+    result->sampled_log_prob = result->policy_log_prob;
+    result->entropy = entropy > 0 ? (float)entropy : 0;
+}
+
+// First token in id order at which the running sum of weights exceeds `target`.
+static int32_t invert(const sampling_row *row, double target) {
+    double before = 0;
+    int64_t chosen = -1;
+    for (int64_t block = 0; block < row->blocks; block++) {
+        if (!(row->block_sums[block] > 0)) continue;
+        chosen = block;
+        if (before + row->block_sums[block] > target) break;
+        before += row->block_sums[block];
+    }
+    int64_t end = (chosen + 1) * SAMPLING_BLOCK < row->count ? (chosen + 1) * SAMPLING_BLOCK : row->count;
+    int64_t last = -1;
+    for (int64_t i = chosen * SAMPLING_BLOCK; i < end; i++) {
+        if (!(row->weights[i] > 0)) continue;
+        last = i;
+        before += (double)row->weights[i];
+        if (before > target) break;
+    }
+    // The tree's sum of a block may exceed this running sum in the last bits: then the block's last token is it.
+    return (int32_t)last;
+}
+
+static int32_t most_probable(const sampling_row *row) {
+    int64_t block = 0;
+    while (row->maxima[block] != row->maximum) block++;
+    int64_t i = block * SAMPLING_BLOCK;
+    while (row->logits[i] != row->maximum) i++;
+    return (int32_t)i;
+}
+
+// noinline: nothing in them may move out of the floating-point mode that the public calls set.
+__attribute__((noinline)) static sampling_status draw(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, const sampling_options *options,
+    double uniform, void *scratch, sampling_result *result) {
+    sampling_row row;
+    int greedy = options->temperature == 0;
+    double temperature = greedy ? 1 : options->temperature;
+    sampling_status status = prepare(&row, set, logits, vocabulary, temperature, scratch, result);
+    if (status != SAMPLING_DRAWN) return status;
+    if (greedy) {
+        describe(&row, most_probable(&row), result);
+        result->sampled_log_prob = 0;
+        return SAMPLING_DRAWN;
+    }
+    double kept = sampling_truncate(&row, options);
+    int32_t token = invert(&row, uniform * kept);
+    describe(&row, token, result);
+    result->sampled_log_prob = (float)(relative_log_weight(&row, token) - sampling_logarithm(kept));
+    return SAMPLING_DRAWN;
+}
+
+__attribute__((noinline)) static sampling_status score(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature, int32_t token,
+    void *scratch, sampling_result *result) {
+    sampling_row row;
+    sampling_status status = prepare(&row, set, logits, vocabulary, temperature, scratch, result);
+    if (status == SAMPLING_DRAWN) describe(&row, token, result);
+    return status;
+}
+
+// Round to nearest, denormals count as zero, no traps: the same function on a thread in any mode. Returns the mode to
+// give back.
+static uint64_t enter_mode(void) {
+#if defined(__x86_64__)
+    uint64_t old = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(0x9fc0);
+    return old;
+#elif defined(__aarch64__)
+    uint64_t old;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24));
+    return old;
+#else
+    return 0;
+#endif
+}
+
+static void leave_mode(uint64_t old) {
+#if defined(__x86_64__)
+    __builtin_ia32_ldmxcsr((uint32_t)old);
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(old));
+#endif
+}
+
+sampling_status sampling_draw(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, const sampling_options *options,
+    double uniform, void *scratch, sampling_result *result) {
+    uint64_t mode = enter_mode();
+    sampling_status status = draw(set, logits, vocabulary, options, uniform, scratch, result);
+    leave_mode(mode);
+    return status;
+}
+
+sampling_status sampling_score(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature, int32_t token,
+    void *scratch, sampling_result *result) {
+    uint64_t mode = enter_mode();
+    sampling_status status = score(set, logits, vocabulary, temperature, token, scratch, result);
+    leave_mode(mode);
+    return status;
+}
