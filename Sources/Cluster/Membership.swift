@@ -23,7 +23,9 @@ struct Membership: Equatable, Sendable {
     enum Greeting: Equatable {
         case joined
         /// The same process over a new connection; what was sent over the old one may be lost.
-        case returned(formerPeer: PeerIdentifier?)
+        case returned
+        /// The same hello over the same connection.
+        case repeated
         case refused(reason: String)
     }
 
@@ -59,12 +61,12 @@ struct Membership: Equatable, Sendable {
                 reason: "the name `\(hello.worker)` is taken by process \(known.processIdentifier) on \(known.host); "
                     + "process \(hello.processIdentifier) on \(hello.host) needs another one")
         }
-        let formerPeer = workers[index].peer
+        workers[index].lastHeard = now
+        if workers[index].peer == peer { return .repeated }
         workers[index].hello = hello
         workers[index].peer = peer
-        workers[index].lastHeard = now
         workers[index].policy = .none
-        return .returned(formerPeer: formerPeer == peer ? nil : formerPeer)
+        return .returned
     }
 
     /// Any message counts as a sign of life. Returns the worker's name, nil for a stranger.
