@@ -12,7 +12,8 @@ private func group(
         let numbers = [Float](repeating: -1, count: count)
         return Completion(
             index: index, tokens: [Int32](repeating: 5, count: count), sampledLogProbs: numbers,
-            policyLogProbs: numbers, entropies: numbers, versions: [PolicyVersion](repeating: .base, count: count), text: "x",
+            policyLogProbs: numbers, entropies: numbers,
+            versions: [PolicyVersion](repeating: .base, count: count), text: "x",
             finish: finishes[index])
     }
     return CompletionGroup(
