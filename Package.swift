@@ -52,7 +52,8 @@ let package = Package(
             name: "Transport", dependencies: ["Rollouts", "CZeroMQ", "CChecksum"],
             linkerSettings: [.linkedLibrary("zmq")]),
         .target(name: "Wire", dependencies: ["Rollouts", "Cluster", "CWire", "CChecksum"]),
-        .target(name: "Telemetry", dependencies: ["Rollouts", .product(name: "Logging", package: "swift-log")]),
+        .target(
+            name: "Telemetry", dependencies: ["Rollouts", "Cluster", .product(name: "Logging", package: "swift-log")]),
         .target(name: "Recipes", dependencies: ["Rollouts", "Yams"]),
         .target(name: "Datasets", dependencies: ["Rollouts"]),
         .target(

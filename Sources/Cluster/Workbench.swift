@@ -9,6 +9,8 @@ package protocol Workbench: AnyObject {
     func configure(_ welcome: Welcome, bundle: [UInt8], blobDirectory: String) throws
     /// Takes a policy whose blobs are in the blob directory, and returns the hash it computed over the weights.
     func load(_ manifest: PolicyManifest) throws -> Digest
+    /// The next training starts from the policy held, with the optimizer state of this manifest (or a fresh one).
+    func restartLearner(_ manifest: PolicyManifest)
     /// Queues work; cheap.
     func start(_ lease: LeaseIdentifier, _ order: WorkOrder)
     func cancel(_ lease: LeaseIdentifier)

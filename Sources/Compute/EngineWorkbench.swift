@@ -58,6 +58,11 @@ package final class EngineWorkbench: Workbench {
         return hash
     }
 
+    package func restartLearner(_ manifest: PolicyManifest) {
+        session?.policies.restartLearning(manifest)
+        session?.learning.restart()
+    }
+
     package func start(_ lease: LeaseIdentifier, _ order: WorkOrder) {
         if case .rollout(let assignment) = order, let session {
             session.sampling.submit(lease, assignment)

@@ -155,6 +155,9 @@ package final class LearningWork {
 
     // MARK: state
 
+    /// Forgets moments and update count: the next step makes them anew.
+    func restart() { trainer = nil }
+
     /// The trainer over the weights of `version`, with the optimizer state that belongs to them.
     private func prepare(_ version: PolicyVersion) throws(ComputeError) -> Trainer {
         if let trainer, policies.learningManifest?.version == version { return trainer }

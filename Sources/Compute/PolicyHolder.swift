@@ -69,6 +69,14 @@ package final class PolicyHolder {
         return learning!
     }
 
+    /// The next learner starts from the policy held, with this manifest's optimizer state.
+    func restartLearning(_ manifest: PolicyManifest) {
+        // What sampling holds stays: a shared set that was being changed is no version and was marked so.
+        learning = nil
+        learningManifest = nil
+        if samplingManifest?.weightsHash == manifest.weightsHash { samplingManifest = manifest }
+    }
+
     /// The learner changed its parameters in place: `manifest` is what they are now.
     func learned(_ manifest: PolicyManifest) {
         if manifest.version == .base { baseManifest = manifest }

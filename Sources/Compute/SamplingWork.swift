@@ -114,20 +114,13 @@ package final class SamplingWork {
             Completion(
                 index: completion.index, tokens: completion.tokens, sampledLogProbs: completion.sampledLogProbs,
                 policyLogProbs: completion.policyLogProbs, entropies: completion.entropies,
-                versions: completion.versions, text: text(of: completion), finish: completion.finish)
+                versions: completion.versions, text: String(decoding: completion.textBytes, as: UTF8.self),
+                finish: completion.finish)
         }
         if let rest = streams[lease]?.finish(), !rest.isEmpty { report(.partialText(lease, rest)) }
         forget(lease)
         let seconds = (ContinuousClock.now - start).inSeconds
         report(.finished(lease, .completions(completions, seconds: seconds), blobs: []))
-    }
-
-    /// Special tokens left out; a stop string and what follows it left out.
-    private func text(of completion: GeneratedCompletion) -> String {
-        guard let textBytes = completion.textBytes else { return tokenizer.decode(completion.tokens, skipSpecials: true) }
-        var bytes: [UInt8] = []
-        for token in completion.tokens where !tokenizer.isSpecial(token) { bytes += tokenizer.bytes(of: token) }
-        return String(decoding: bytes.prefix(textBytes), as: UTF8.self)
     }
 
     private func forget(_ lease: LeaseIdentifier) {
@@ -143,7 +136,7 @@ package final class SamplingWork {
         let tokenizer = tokenizer
         let made = Generator(
             backend: Decoder(parameters: parameters, threads: threads), batchLimit: batchLimit,
-            parallel: threads.parallel,
+            threadCount: threads.threadCount, parallel: threads.parallel,
             decode: { tokenizer.isSpecial($0) ? [] : tokenizer.bytes(of: $0) })
         generator = made
         return made

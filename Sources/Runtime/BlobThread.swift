@@ -29,7 +29,11 @@ package struct BlobThread {
     /// - Parameters:
     ///   - coordinatorAddress: where the worker joined; its host replaces a wildcard in the welcome's blob address.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
-    package init(answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address, cacheDirectory: String) throws {
+    ///   - isLearner: fetches optimizer states too.
+    package init(
+        answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address, cacheDirectory: String,
+        isLearner: Bool
+    ) throws {
         let orders = orders
         thread = try NamedThread("weights") {
             var session: BlobSession?
@@ -40,7 +44,7 @@ package struct BlobThread {
                         do {
                             let made = try BlobSession(
                                 welcome, context: context, coordinatorAddress: coordinatorAddress,
-                                cacheDirectory: cacheDirectory)
+                                cacheDirectory: cacheDirectory, isLearner: isLearner)
                             session = made
                             let bytes = try made.bundle(welcome.modelBundle)
                             answers.put(.bundle(welcome, bytes, blobDirectory: made.store.directory))
@@ -79,10 +83,14 @@ private final class BlobSession {
     /// nil where the run's own folder is visible: then there is nothing to transfer.
     private var client: BlobClient?
     private let cancel = CancelFlag()
+    private let isLearner: Bool
     /// Blobs of versions held before, oldest first; a cache keeps the last two.
     private var cached: [BlobReference] = []
 
-    init(_ welcome: Welcome, context: Context, coordinatorAddress: Address, cacheDirectory: String) throws {
+    init(
+        _ welcome: Welcome, context: Context, coordinatorAddress: Address, cacheDirectory: String, isLearner: Bool
+    ) throws {
+        self.isLearner = isLearner
         let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
         if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
             store = try BlobStore(directory: welcome.blobDirectory)
@@ -106,7 +114,7 @@ private final class BlobSession {
 
     func fetch(_ manifest: PolicyManifest) throws {
         var wanted = [manifest.weights]
-        if let optimizer = manifest.optimizer { wanted.append(optimizer) }
+        if isLearner, let optimizer = manifest.optimizer { wanted.append(optimizer) }
         for reference in wanted { try get(reference) }
         guard isRemote else { return }
         cached.removeAll { wanted.contains($0) }

@@ -9,6 +9,7 @@ import Transport
 package enum ComputeOrder: Sendable {
     case configure(Welcome, bundle: [UInt8], blobDirectory: String)
     case load(PolicyManifest)
+    case restartLearner(PolicyManifest)
     case start(LeaseIdentifier, WorkOrder)
     case cancel(LeaseIdentifier)
 }
@@ -66,6 +67,8 @@ package struct ComputeThread {
             } catch {
                 answers.put(.loadFailed(manifest.version, "\(error)"))
             }
+        case .restartLearner(let manifest):
+            workbench.restartLearner(manifest)
         case .start(let lease, let order):
             workbench.start(lease, order)
         case .cancel(let lease):

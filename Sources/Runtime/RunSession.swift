@@ -47,13 +47,16 @@ package struct RunSession {
     package func execute() throws -> Result {
         try directory.create()
         let store = try RunStore(path: directory.store)
-        defer { store.close() }
-        let log = try RunLog(directory: directory.logs, process: "coordinator", run: directory.name)
         let screen = Screen(options: options, run: directory.name, plain: plain || !Output.isTerminal, quiet: quiet)
         defer { screen.close() }
+        let log = RunLogger(
+            try RunLogFile(folder: directory.logs, process: "coordinator", echo: { _ in }), run: directory.name,
+            verbose: true)
         let dataset = try Dataset.load(options.data, seed: options.seed)
         let blobs = try BlobStore(directory: directory.blobs)
-        try RecipeReader.render(options).write(toFile: directory.recipe, atomically: true, encoding: .utf8)
+        let resolved = RecipeReader.render(options)
+        try resolved.write(toFile: directory.recipe, atomically: true, encoding: .utf8)
+        try store.storeRecipe(resolved, options: options)
 
         screen.show(Note(.info, "loading the model"))
         let model =
@@ -63,6 +66,9 @@ package struct RunSession {
             dataset: dataset, tokenizer: model.tokenizer, options: options, contextTokens: model.config.contextTokens)
         let resumed = try Subject.newestCheckpoint(directory)
         if let resumed { try resumed.restore(into: blobs) }
+        for stored in try store.checkpoints() where stored.step > resumed?.content.step ?? -1 {
+            try store.removeCheckpoint(step: stored.step)
+        }
 
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
@@ -108,13 +114,20 @@ package struct RunSession {
         let welcome = Welcome(
             run: directory.name, options: options, modelBundle: model.bundle, blobAddress: blobAddress,
             blobDirectory: directory.blobs, blobDirectoryProof: proof)
-        var pretraining: PretrainingAssignment?
-        if resumed == nil, let pretrain = options.model.pretrain { pretraining = try prompts.pretraining(pretrain) }
-        return RunStart(
-            run: directory.name, base: model.base,
-            checkpoint: resumed ?? Checkpoint(step: 0, manifest: model.base, nextPosition: 0), welcome: welcome,
-            pretraining: pretraining, evaluationPrompts: try prompts.heldOut(options.evaluation.prompts),
-            evaluatedSteps: try store.evaluations().map(\.step), epoch: try store.leaseEpoch())
+        var fresh = RunStart(
+            run: directory.name, checkpoint: Checkpoint(step: 0, manifest: model.base, nextPosition: 0),
+            welcome: welcome, evaluationPrompts: try prompts.heldOut(options.evaluation.prompts))
+        if let pretrain = options.model.pretrain { fresh.pretraining = try prompts.pretraining(pretrain) }
+        if store.leaseEpoch() == 0 { return fresh }
+        var start = RunHistory(try store.records()).resumed(fresh, leaseEpoch: store.leaseEpoch())
+        if let resumed {
+            start.checkpoint = resumed
+            start.pretraining = nil
+        } else {
+            start.checkpoint = fresh.checkpoint
+            start.pretraining = fresh.pretraining
+        }
+        return start
     }
 
     private func nextSteps() -> String {

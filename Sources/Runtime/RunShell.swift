@@ -20,7 +20,7 @@ package final class RunShell: CoordinatorShell {
     private let workers: LocalWorkers?
     private let metrics: MetricsLog
     private let tensorBoard: TensorBoardWriter
-    private let log: RunLog
+    private let log: RunLogger
     private let screen: Screen
     private let statusFile: StatusFile
     /// Weights blobs by version, so that old ones can go. The base stays while KL needs it.
@@ -29,7 +29,7 @@ package final class RunShell: CoordinatorShell {
 
     package init(
         directory: RunDirectory, options: RunOptions, store: RunStore, blobs: BlobStore, prompts: PromptSource,
-        bundle: [UInt8], workers: LocalWorkers?, log: RunLog, screen: Screen, base: PolicyManifest,
+        bundle: [UInt8], workers: LocalWorkers?, log: RunLogger, screen: Screen, base: PolicyManifest,
         evaluations: [EvaluationReport]
     ) throws {
         self.directory = directory
@@ -44,7 +44,7 @@ package final class RunShell: CoordinatorShell {
         self.screen = screen
         self.evaluations = evaluations
         metrics = try MetricsLog(path: directory.metrics)
-        tensorBoard = try TensorBoardWriter(directory: directory.tensorBoard)
+        tensorBoard = try TensorBoardWriter(folder: directory.tensorBoard)
         statusFile = StatusFile(path: directory.status)
         published = [base]
     }
@@ -87,6 +87,7 @@ package final class RunShell: CoordinatorShell {
     package func rewind(toStep step: Int) throws {
         try store.rewind(toStep: step)
         try metrics.truncate(afterStep: step)
+        try tensorBoard.rewind(toStep: step)
         evaluations.removeAll { $0.step > step }
     }
 
@@ -104,7 +105,7 @@ package final class RunShell: CoordinatorShell {
     }
 
     package func note(_ note: Note) {
-        log.write(note.level.rawValue, note.text)
+        log.log(note)
         screen.show(note)
     }
 

@@ -4,6 +4,8 @@ import Datasets
 import Foundation
 import Rollouts
 
+private typealias JSONRow = [String: Datasets.JSONValue]
+
 package struct ScoreJob {
     var subject: String
     var data: String
@@ -16,36 +18,42 @@ package struct ScoreJob {
     }
 
     package func run() throws -> Int32 {
-        let rows = try jsonLines(path: data)
+        let reader = try jsonLines(path: data)
         let session = try ModelSession(try Subject.find(subject, runs: runs), options: RunOptions())
         defer { session.close() }
-        for row in rows {
-            let tokens = try tokens(of: row, session)
+        while let row = try reader.next() {
+            let tokens = try tokens(of: row, line: reader.lineNumber, session)
             let logProbs = try session.score(tokens)
             var sum = 0.0
             for logProb in logProbs { sum += Double(logProb) }
             Output.line(
                 JSONText.object([
-                    ("line", .integer(row.line)), ("tokens", .array(tokens.map { .integer(Int($0)) })),
+                    ("line", .integer(reader.lineNumber)), ("tokens", .array(tokens.map { .integer(Int($0)) })),
                     ("log_probs", .array([.null] + logProbs.map { .number(Double($0)) })), ("sum", .number(sum)),
                 ]))
         }
         return 0
     }
 
-    private func tokens(of row: JSONRow, _ session: ModelSession) throws -> [Int32] {
+    private func tokens(of row: JSONRow, line: Int, _ session: ModelSession) throws -> [Int32] {
         let tokens: [Int32]
-        if let text = row.string("text") {
+        if let text = row["text"]?.text {
             tokens = session.tokenizer.encode(text, specials: false)
-        } else if let messages = try row.messages("messages") {
+        } else if case .array(let turns)? = row["messages"] {
+            let messages = try turns.map { turn in
+                guard let role = turn["role"]?.text, let content = turn["content"]?.text else {
+                    throw RuntimeError("\(data) line \(line): every turn of `messages` needs `role` and `content`")
+                }
+                return ChatMessage(role: role, content: content)
+            }
             tokens = try session.tokenizer.encodeChat(messages, addGenerationPrompt: false)
         } else {
-            throw RuntimeError("\(data) line \(row.line): give `text`, or `messages` (a list of role/content turns)")
+            throw RuntimeError("\(data) line \(line): give `text`, or `messages` (a list of role/content turns)")
         }
-        guard !tokens.isEmpty else { throw RuntimeError("\(data) line \(row.line): the text is empty") }
+        guard !tokens.isEmpty else { throw RuntimeError("\(data) line \(line): the text is empty") }
         guard tokens.count <= session.config.contextTokens else {
             throw RuntimeError(
-                "\(data) line \(row.line): \(tokens.count) tokens exceed the model's context of "
+                "\(data) line \(line): \(tokens.count) tokens exceed the model's context of "
                     + "\(session.config.contextTokens)")
         }
         return tokens

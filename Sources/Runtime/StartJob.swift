@@ -63,7 +63,7 @@ package struct StartJob {
 
     /// A run that is complete is shown again, not run again.
     private func finishedOutcome(_ directory: RunDirectory) throws -> Int32? {
-        let store = try RunStore(readingPath: directory.store)
+        let store = try RunStore(reading: directory.store)
         guard case .completed? = try store.outcome() else { return nil }
         Output.line("The run `\(directory.name)` is complete; start it again under another --name.")
         for line in Summary.lines(evaluations: try store.evaluations()) { Output.line(line) }

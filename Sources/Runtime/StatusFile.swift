@@ -31,13 +31,13 @@ package struct StatusFile {
         }
         return [
             ("run", .string(run)), ("process", .integer(Int(getpid()))), ("step", .integer(status.step)),
-            ("steps", .integer(status.totalSteps)), ("phase", .string(status.phase)),
+            ("steps", .integer(status.stepCount)), ("phase", .string(status.phase)),
             ("groups_done", .integer(status.groupsDone)), ("groups_needed", .integer(status.groupsNeeded)),
             ("workers", .array(workers)),
-            ("no_verdict_count", .integer(status.counters.noVerdicts)),
-            ("released_leases", .integer(status.counters.releases)),
-            ("duplicate_results", .integer(status.counters.duplicates)),
-            ("faults", .integer(status.counters.faults)),
+            ("no_verdict_count", .integer(status.counters.noVerdictCount)),
+            ("released_leases", .integer(status.counters.releaseCount)),
+            ("duplicate_results", .integer(status.counters.duplicateCount)),
+            ("faults", .integer(status.counters.faultCount)),
         ]
     }
 }

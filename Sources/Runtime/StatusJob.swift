@@ -23,9 +23,9 @@ package struct StatusJob {
         guard directory.exists else {
             throw RuntimeError("there is no run `\(directory.name)` in `\(runs)/`")
         }
-        let store = try RunStore(readingPath: directory.store)
+        let store = try RunStore(reading: directory.store)
         let live = readStatus(directory)
-        let running = live.flatMap { $0["process"] as? Int }.map { kill(Int32($0), 0) == 0 } ?? false
+        let running = store.writerProcess != nil
         let outcome = try store.outcome()
         let steps = try store.stepMetrics()
         let evaluations = try store.evaluations()

@@ -23,17 +23,13 @@ package struct VerifyJob {
         let options = try resolve()
         let judge = try makeVerifier(options)
         var counts = [Verdict.Outcome.right: 0, .wrong: 0, .noVerdict: 0]
-        for row in try jsonLines(path: data) {
-            guard let completion = row.string("completion") else {
-                throw RuntimeError("\(data) line \(row.line): the field `completion` is missing or not text")
-            }
-            guard let answer = row.string("answer") else {
-                throw RuntimeError("\(data) line \(row.line): the field `answer` is missing or not text")
-            }
+        let reader = try jsonLines(path: data)
+        while let row = try reader.next() {
             let verdict = judge.verify(
-                completion: completion, answer: answer, prompt: row.string("prompt") ?? "")
+                completion: try reader.text(of: "completion", in: row), answer: try reader.text(of: "answer", in: row),
+                prompt: row["prompt"]?.text ?? "")
             counts[verdict.outcome, default: 0] += 1
-            Output.line(json ? jsonLine(row.line, verdict) : textLine(row.line, verdict))
+            Output.line(json ? jsonLine(reader.lineNumber, verdict) : textLine(reader.lineNumber, verdict))
         }
         let summary = "right \(counts[.right]!), wrong \(counts[.wrong]!), no verdict \(counts[.noVerdict]!)"
         if json { Output.note(summary) } else { Output.line(summary) }

@@ -139,6 +139,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
         case .configure(let welcome):
             blobs.orders.put(.welcome(welcome))
         case .loadPolicy(let manifest): blobs.orders.put(.fetch(manifest))
+        case .restartLearner(let manifest): compute.orders.put(.restartLearner(manifest))
         case .startWork(let lease, let order): compute.orders.put(.start(lease, order))
         case .cancelWork(let lease): compute.orders.put(.cancel(lease))
         case .note(let note): log(note)

@@ -61,7 +61,8 @@ package struct WorkerProcess {
         let compute = try ComputeThread(answers: answers, makeWorkbench: makeWorkbench)
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
         let blobs = try BlobThread(
-            answers: blobAnswers, context: context, coordinatorAddress: address, cacheDirectory: cache)
+            answers: blobAnswers, context: context, coordinatorAddress: address, cacheDirectory: cache,
+            isLearner: roles.contains(.learner))
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
             try? FileManager.default.removeItem(atPath: cache)  // see the line above
