@@ -121,6 +121,10 @@ private func check(_ logits: [Float], _ options: SamplingOptions, stride step: I
     for token in [0, 1, 598, 599] { logits[token] = -.infinity }
     #expect(sampler.draw(logits, options(), 0)?.token == 2)
     #expect(sampler.draw(logits, options(), 1 - 0x1p-53)?.token == 597)
+    // A share begins where the one before ends: [0, ¼) is token 0, [¼, ½) token 1, …
+    let four = Sampler(vocabularySize: 4)
+    let quarters = [0, 0.25.nextDown, 0.25, 0.5, 0.75.nextDown, 0.75]
+    #expect(quarters.map { four.draw([7, 7, 7, 7], options(), $0)?.token } == [0, 0, 1, 2, 2, 3])
     let one = Sampler(vocabularySize: 1)
     #expect(
         one.draw([-3], options(0.1, topK: 4, topP: 0.5, minP: 1), 0.7)
@@ -178,6 +182,28 @@ private func check(_ logits: [Float], _ options: SamplingOptions, stride step: I
                 #expect(drawn.allSatisfy { $0 != nil && $0 == drawn[0] }, "\(count) tokens, \(rule)")
             }
         }
+    }
+}
+
+/// Runs are repeated bit for bit by other machines, so a change of these numbers is a change of the arithmetic that
+/// all peers must make together.
+@Test func `the bits of draws are the recorded ones`() {
+    let rows = (0..<30).map { randomLogits(count: 700, deviation: 3, seed: UInt64($0)) }
+    for instructionSet in instructionSets {
+        let sampler = Sampler(vocabularySize: 700, instructionSet: instructionSet)
+        var hash: UInt64 = 14_695_981_039_346_656_037
+        for (number, rule) in [options(), options(0.7, topK: 90), options(1.6, topP: 0.8, minP: 0.01)].enumerated() {
+            for (step, logits) in rows.enumerated() {
+                let drawn = sampler.draw(logits, rule, (Double(step) + 0.3 * Double(number)) / 31)!
+                for bits in [
+                    UInt32(drawn.token), drawn.sampledLogProb.bitPattern, drawn.policyLogProb.bitPattern,
+                    drawn.entropy.bitPattern,
+                ] {
+                    hash = (hash ^ UInt64(bits)) &* 1_099_511_628_211
+                }
+            }
+        }
+        #expect(hash == 3_111_661_574_535_102_291)
     }
 }
 
