@@ -38,7 +38,7 @@ extension Coordinator {
             idle: { worker in
                 worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
-            }, demand: rollouts.demand(at: now))
+            }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
@@ -52,6 +52,11 @@ extension Coordinator {
         for grant in verificationGrants {
             send(.verify(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }
+    }
+
+    /// The newest policy, if anything will be sampled with it: workers load it before there are groups for it.
+    private var newestIfSampled: PolicyManifest? {
+        publication.newest.flatMap { progress.isSampled(with: $0.version) ? $0 : nil }
     }
 
     mutating func takeRollout(_ lease: LeaseIdentifier, _ completions: [Completion], from worker: String) {
@@ -93,8 +98,10 @@ extension Coordinator {
         }
         let unit = verification.book.units[index]
         if let fault = verification.fault(in: verdicts, ofUnit: index) {
+            // A late answer may be about completions that another attempt has judged since.
+            guard unit.holder?.identifier == lease else { return dismiss(lease, from: worker) }
             send(.acknowledge(lease: lease), toWorker: worker)
-            if unit.holder?.identifier == lease { loseVerification(index) }
+            loseVerification(index)
             return strike(worker, because: "judged \(unit.key.words) unusably: \(fault)")
         }
         cancelOther(unit.holder, than: lease)

@@ -97,12 +97,14 @@ struct PolicyPublication: Equatable, Sendable {
     }
 
     /// Which rollout workers to tell to load what: enough of them for each version with waiting groups, oldest version
-    /// first; the others load the newest one.
+    /// first; the others load the one that is needed next.
     /// - Parameters:
     ///   - idle: rollout workers without leases that may load.
     ///   - demand: waiting groups per version, ascending.
+    ///   - ahead: what workers without groups load.
     func loads(
-        for workers: [Worker], idle: (Worker) -> Bool, demand: [(version: PolicyVersion, count: Int)]
+        for workers: [Worker], idle: (Worker) -> Bool, demand: [(version: PolicyVersion, count: Int)],
+        ahead: PolicyManifest?
     ) -> [Load] {
         var loads: [Load] = []
         var placed = workers.map { !($0.isReachable && $0.has(.rollout)) }
@@ -121,10 +123,10 @@ struct PolicyPublication: Equatable, Sendable {
                 placed[index] = true
             }
         }
-        if let newest {
+        if let ahead {
             for index in workers.indices where !placed[index] && idle(workers[index]) {
-                guard !workers[index].holds(newest) else { continue }
-                loads.append(Load(worker: workers[index].name, manifest: newest))
+                guard !workers[index].holds(ahead) else { continue }
+                loads.append(Load(worker: workers[index].name, manifest: ahead))
             }
         }
         return loads

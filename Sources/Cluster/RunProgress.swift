@@ -60,6 +60,11 @@ struct RunProgress: Equatable, Sendable {
         return step <= stepCount && version(for: step) <= newest
     }
 
+    /// Whether a step or an evaluation is sampled with this version.
+    func isSampled(with version: PolicyVersion) -> Bool {
+        (stepCount > 0 && version <= self.version(for: stepCount)) || wantsEvaluation(after: Int(version.rawValue))
+    }
+
     func wantsCheckpoint(at step: Int) -> Bool {
         step == stepCount || (checkpointEverySteps > 0 && step % checkpointEverySteps == 0)
     }
