@@ -90,7 +90,9 @@ struct BlobResponder {
             BlobFrame(.accepted, blob.digest, totalBytes: blob.byteCount, offset: next)
         }
         if let size = try storage.size(of: blob.digest) {
-            guard size == blob.byteCount else { throw refusal(request, "stored with \(size) bytes, not \(blob.byteCount)") }
+            guard size == blob.byteCount else {
+                throw refusal(request, "stored with \(size) bytes, not \(blob.byteCount)")
+            }
             return (accepted(size), nil)
         }
         guard blob.byteCount <= blobLimitBytes else {

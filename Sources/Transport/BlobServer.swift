@@ -89,9 +89,9 @@ package final class BlobServer: Sendable {
                 case .malformed(let peer): report(.malformed(peer, reason: "not one frame"))
                 case .frame(let frame, let peer):
                     let (reply, event) = responder.answer(frame, from: peer)
+                    if let event { report(event) }
                     // An answer that finds no room or no peer is lost; the client asks again.
                     if let reply { _ = server.send(reply, to: peer) }
-                    if let event { report(event) }
                 }
             }
             if stop.requested.load(ordering: .acquiring) { return }

@@ -5,7 +5,8 @@ import CZeroMQ
 /// A libzmq context: the only part of libzmq that several threads may share. Ended when the last socket is closed.
 ///
 /// zmq(7): "A ØMQ 'context' is thread safe and may be shared among as many application threads as necessary."
-package final class Context: @unchecked Sendable {  // Guard: the handle never changes, and its functions are thread safe.
+// Unchecked: the handle never changes, and libzmq guards what is behind it.
+package final class Context: @unchecked Sendable {
     let handle: UnsafeMutableRawPointer
 
     /// - Parameter socketLimit: libzmq's own default is 1,023.

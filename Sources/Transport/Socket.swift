@@ -93,7 +93,8 @@ package struct Socket: ~Copyable {
             }
             count += 1
             if count <= frameCount {
-                frames.append([UInt8](UnsafeRawBufferPointer(start: zmq_msg_data(&message), count: zmq_msg_size(&message))))
+                let bytes = UnsafeRawBufferPointer(start: zmq_msg_data(&message), count: zmq_msg_size(&message))
+                frames.append([UInt8](bytes))
             }
             guard zmq_msg_more(&message) == 0 else { continue }
             return count <= frameCount ? .message(frames) : .tooManyFrames(first: frames[0])
