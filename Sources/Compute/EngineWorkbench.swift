@@ -19,6 +19,9 @@ package final class EngineWorkbench: Workbench {
         threads = ThreadPool(threadCount: threadCount)
     }
 
+    /// What this host computes with, for `worker info` and the hello.
+    package static var kernelName: String { "float32 " + MatrixLibrary.description }
+
     /// Everything that belongs to one welcome.
     private struct Session {
         var options: RunOptions

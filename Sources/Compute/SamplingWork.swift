@@ -135,7 +135,7 @@ package final class SamplingWork {
         guard let parameters = policies.sampling else { preconditionFailure("submit checked that a policy is held") }
         let tokenizer = tokenizer
         let made = Generator(
-            backend: Decoder(parameters: parameters, threads: threads), batchLimit: batchLimit,
+            backend: Decoder(model: TransformerModel(parameters: parameters, threads: threads)), batchLimit: batchLimit,
             threadCount: threads.threadCount, parallel: threads.parallel,
             decode: { tokenizer.isSpecial($0) ? [] : tokenizer.bytes(of: $0) })
         generator = made

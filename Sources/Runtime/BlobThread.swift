@@ -82,7 +82,7 @@ private final class BlobSession {
     let store: BlobStore
     /// nil where the run's own folder is visible: then there is nothing to transfer.
     private var client: BlobClient?
-    private let cancel = CancelFlag()
+    private let cancel: CancelFlag
     private let isLearner: Bool
     /// Blobs of versions held before, oldest first; a cache keeps the last two.
     private var cached: [BlobReference] = []
@@ -91,6 +91,7 @@ private final class BlobSession {
         _ welcome: Welcome, context: Context, coordinatorAddress: Address, cacheDirectory: String, isLearner: Bool
     ) throws {
         self.isLearner = isLearner
+        cancel = try CancelFlag()
         let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
         if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
             store = try BlobStore(directory: welcome.blobDirectory)

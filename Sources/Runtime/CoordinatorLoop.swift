@@ -30,7 +30,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private var core: Coordinator
     private let shell: any CoordinatorShell
     private let wake: WakePipe
-    private let run: String
+    private let runName: String
     private var pending: [Event] = []
     /// One per connection that was heard from; looked up by peer, never iterated.
     private var conversations: [PeerIdentifier: Conversation] = [:]
@@ -44,7 +44,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         self.core = core
         self.shell = shell
         self.wake = wake
-        self.run = run
+        runName = run
     }
 
     /// - Returns: how the run ended.
@@ -89,7 +89,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     /// A peer that was not heard from before may only say hello, and only briefly.
     private mutating func receive(_ frame: [UInt8], from peer: PeerIdentifier) {
         let known = conversations[peer]
-        var conversation = known ?? .coordinator(run: run)
+        var conversation = known ?? .coordinator(run: runName)
         let limit = known == nil ? WireLimits.payloadBytesBeforeAdmission : WireLimits.payloadBytes
         do throws(WireError) {
             let received = try conversation.open(frame, payloadLimitBytes: limit)
@@ -144,7 +144,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: Effect) throws {
         switch effect {
         case .send(let message, let peer):
-            var conversation = conversations[peer] ?? .coordinator(run: run)
+            var conversation = conversations[peer] ?? .coordinator(run: runName)
             let frame = conversation.seal(message)
             conversations[peer] = conversation
             // A peer that lets a full queue pile up is as good as gone: its leases go to others.

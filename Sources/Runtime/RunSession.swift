@@ -26,7 +26,7 @@ package struct RunSession {
         let outcome = try execute()
         switch outcome.outcome {
         case .completed:
-            for line in Summary.lines(evaluations: outcome.evaluations) { Output.line(line) }
+            for line in beforeAndAfter(outcome.evaluations) { Output.line(line) }
             Output.line(nextSteps())
             return 0
         case .interrupted(let step):
@@ -140,4 +140,11 @@ package struct RunSession {
           coordinator start RECIPE --set verifier.shuffle=true --name control   the same with rewards that say nothing
         """
     }
+}
+
+/// The table a run ends with: the first evaluation against the last.
+func beforeAndAfter(_ evaluations: [EvaluationReport]) -> [String] {
+    guard let first = evaluations.min(by: { $0.step < $1.step }), let last = evaluations.max(by: { $0.step < $1.step })
+    else { return [] }
+    return [""] + (first.step == last.step ? Summary.lines(last) : Summary.lines(before: first, after: last))
 }

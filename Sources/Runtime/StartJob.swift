@@ -66,7 +66,7 @@ package struct StartJob {
         let store = try RunStore(reading: directory.store)
         guard case .completed? = try store.outcome() else { return nil }
         Output.line("The run `\(directory.name)` is complete; start it again under another --name.")
-        for line in Summary.lines(evaluations: try store.evaluations()) { Output.line(line) }
+        for line in beforeAndAfter(try store.evaluations()) { Output.line(line) }
         return 0
     }
 

@@ -59,6 +59,5 @@ struct InfoCommand: ParsableCommand {
     func run() {
         print("cores    \(WorkerProcess.coreCount)")
         print("kernels  \(EngineWorkbench.kernelName)")
-        print("precision float32 (OpenBLAS \(EngineWorkbench.libraryName))")
     }
 }
