@@ -21,11 +21,11 @@ package final class ThreadPool: Sendable {
     /// - Parameter threadCount: nil takes the processors this process may run on. When the system refuses a thread
     ///   the pool works with those it got: results do not depend on the count.
     package init(threadCount requested: Int? = nil) {
-        let wanted = requested ?? ThreadPool.availableProcessors
+        let wanted = requested ?? Int(processor_count())
         precondition(wanted >= 1, "ThreadPool: threadCount = \(wanted), must be at least 1")
         let state = State()
         var threads: [Thread] = []
-        for index in 1..<max(wanted, 1) {
+        for _ in 1..<wanted {
             var handle = pthread_t()
             let argument = Unmanaged.passRetained(state)
             let result = pthread_create(&handle, nil, { raw in
@@ -36,7 +36,6 @@ package final class ThreadPool: Sendable {
                 argument.release()
                 break
             }
-            pthread_setname_np(handle, "engine-\(index)")
             threads.append(Thread(handle: handle))
         }
         self.state = state
@@ -56,13 +55,6 @@ package final class ThreadPool: Sendable {
             return
         }
         withoutActuallyEscaping(body) { escapable in state.run(count, escapable) }
-    }
-
-    private static var availableProcessors: Int {
-        var set = cpu_set_t()
-        guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
-        let count = withUnsafeBytes(of: &set) { bytes in bytes.reduce(0) { $0 + $1.nonzeroBitCount } }
-        return max(count, 1)
     }
 }
 
@@ -85,6 +77,7 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
     private let completed = Atomic<Int>(0)
     private let sleeping = Atomic<Int>(0)
     private let stopped = Atomic<Bool>(false)
+    private let started = Atomic<Int>(0)
     private var body: ((Int) -> Void)?
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -126,6 +119,7 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
     }
 
     func work() {
+        thread_set_name("engine-\(started.add(1, ordering: .relaxed).newValue)")
         while waitForWork() {
             while let part = claim() { perform(part, body!) }
         }
