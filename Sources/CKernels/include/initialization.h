@@ -1,0 +1,11 @@
+// Normal numbers as a function of their place: Philox4x32-10 and Box–Muller.
+#pragma once
+#include <stdint.h>
+
+/// The 64 bits that KeyedRandom.bits(seed:use:_:_:) gives for (seed, tagged a, b); `tagged` carries the use.
+uint64_t keyed_bits(uint64_t seed, uint64_t tagged, uint64_t b);
+
+/// x[i] for first ≤ i < last is deviation · z[i] (x points to element `first`; first and last − first even or last
+/// the end), where z[2k], z[2k + 1] = sqrt(−2 ln(1 − u))·(cos, sin)(2π·w) with u, w the keyed uniforms of
+/// b = 2k and b = 2k + 1. Only IEEE operations, no libm: the same bits on every machine.
+void normal_fill(float *x, int64_t first, int64_t last, uint64_t seed, uint64_t tagged, float deviation);

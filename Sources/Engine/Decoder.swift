@@ -1,0 +1,170 @@
+// How tokens are made one by one: prompts computed once, sequences continued together over cached keys and values.
+import CKernels
+import Weights
+
+/// The float32 engine as a `DecodeBackend`. Shares the model's parameters: after a weight update, prefixes made
+/// before it are stale and should be released.
+///
+/// A prefix lives until it is released and no sequence uses it; its keys and values are shared by all its sequences.
+package final class Decoder: DecodeBackend {
+    private let model: TransformerModel
+    private let pool: PagePool
+    private let workspace = ForwardWorkspace()
+    private let attentionBuffer = FloatBuffer(count: 0)
+    private var prefixes: [PrefixIdentifier: Prefix] = [:]
+    private var sequences: [SequenceIdentifier: Sequence] = [:]
+    private var nextIdentifier = 0
+
+    private struct Prefix {
+        var tokens: PagedTokens
+        var users = 0
+        var released = false
+    }
+
+    private struct Sequence {
+        var prefix: PrefixIdentifier
+        var tokens = PagedTokens()
+    }
+
+    package init(model: TransformerModel) {
+        self.model = model
+        let config = model.config
+        let layer = config.keyValueHeadCount * Int(attention_page_size(model.shape))
+        pool = PagePool(layerStride: layer, layerCount: config.layerCount)
+    }
+
+    package var vocabularySize: Int { model.config.vocabularySize }
+    package var contextTokens: Int { model.config.contextTokens }
+
+    package func prefill(_ tokens: [Int32], logits: UnsafeMutableBufferPointer<Float>) -> PrefixIdentifier {
+        let config = model.config
+        precondition(
+            logits.count >= config.vocabularySize, "Decoder: room for \(logits.count) of \(vocabularySize) logits")
+        let batch = FlatBatch(
+            prompt: tokens, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
+        var paged = PagedTokens()
+        let places = tokens.map { _ in paged.append(from: pool) }
+        let hidden = model.finalHidden(batch) { layer, projections in
+            store(places, projections, layer: layer)
+        }
+        model.head.logits(hidden + (tokens.count - 1) * config.hiddenSize, rows: 1, into: logits.baseAddress!)
+        let identifier = PrefixIdentifier(rawValue: nextIdentifier)
+        nextIdentifier += 1
+        prefixes[identifier] = Prefix(tokens: paged)
+        return identifier
+    }
+
+    /// - Parameter tokens: how many the caller expects; a hint, since pages are added as the sequence grows.
+    package func makeSequence(prefix: PrefixIdentifier, reserve tokens: Int) -> SequenceIdentifier {
+        precondition(prefixes[prefix]?.released == false, "Decoder: no prefix \(prefix.rawValue)")
+        prefixes[prefix]!.users += 1
+        let identifier = SequenceIdentifier(rawValue: nextIdentifier)
+        nextIdentifier += 1
+        sequences[identifier] = Sequence(prefix: prefix)
+        return identifier
+    }
+
+    package func releasePrefix(_ prefix: PrefixIdentifier) {
+        precondition(prefixes[prefix]?.released == false, "Decoder: no prefix \(prefix.rawValue)")
+        prefixes[prefix]!.released = true
+        removeIfUnused(prefix)
+    }
+
+    package func releaseSequence(_ sequence: SequenceIdentifier) {
+        guard let removed = sequences.removeValue(forKey: sequence) else {
+            preconditionFailure("Decoder: no sequence \(sequence.rawValue)")
+        }
+        pool.give(back: removed.tokens.pages)
+        prefixes[removed.prefix]!.users -= 1
+        removeIfUnused(removed.prefix)
+    }
+
+    private func removeIfUnused(_ identifier: PrefixIdentifier) {
+        guard let prefix = prefixes[identifier], prefix.released, prefix.users == 0 else { return }
+        prefixes[identifier] = nil
+        pool.give(back: prefix.tokens.pages)
+    }
+
+    package func decode(
+        _ tokens: [Int32], sequences identifiers: [SequenceIdentifier], logits: UnsafeMutableBufferPointer<Float>
+    ) {
+        let config = model.config
+        let count = tokens.count
+        precondition(
+            count == identifiers.count && logits.count >= count * config.vocabularySize,
+            "Decoder: \(count) tokens, \(identifiers.count) sequences, room for \(logits.count) logits")
+        guard count > 0 else { return }
+        var positions: [Int32] = []
+        var places: [Place] = []
+        for (token, identifier) in zip(tokens, identifiers) {
+            precondition(
+                token >= 0 && Int(token) < vocabularySize, "Decoder: token \(token), vocabulary \(vocabularySize)")
+            guard let prefix = sequences[identifier]?.prefix else {
+                preconditionFailure("Decoder: no sequence \(identifier.rawValue)")
+            }
+            places.append(sequences[identifier]!.tokens.append(from: pool))
+            let length = prefixes[prefix]!.tokens.count + sequences[identifier]!.tokens.count
+            precondition(length <= contextTokens, "Decoder: \(length) tokens, the context is \(contextTokens)")
+            positions.append(Int32(length - 1))
+        }
+        let plan = DecodePlan(slices(identifiers), shape: model.shape)
+        model.rotary.reserve(Int(positions.max()!) + 1)
+        let block = workspace.rows(for: config, count: count)
+        model.embed(tokens, into: block.input)
+        for layer in 0..<config.layerCount {
+            model.forward(layer, block, rows: count, positions: positions) {
+                store(places, block.projections, layer: layer)
+                attend(plan, block, layer: layer)
+            }
+        }
+        model.head.logits(block.input, rows: count, into: logits.baseAddress!)
+    }
+
+    private typealias Place = (page: UnsafeMutablePointer<Float>, slot: Int)
+
+    private func store(_ places: [Place], _ projections: UnsafePointer<Float>, layer: Int) {
+        let stride = model.config.projectionSize
+        model.threads.parallelRows(places.count, width: stride) { range in
+            for row in range {
+                attention_page_store(
+                    places[row].page + layer * pool.layerStride, Int64(places[row].slot), projections + row * stride,
+                    model.shape)
+            }
+        }
+    }
+
+    /// Sequences of one prefix stand together, in the order of their first one.
+    private func slices(_ identifiers: [SequenceIdentifier]) -> [DecodePlan.Slice] {
+        var order: [PrefixIdentifier] = []
+        var rows: [PrefixIdentifier: [Int]] = [:]
+        for (row, identifier) in identifiers.enumerated() {
+            let prefix = sequences[identifier]!.prefix
+            if rows[prefix] == nil { order.append(prefix) }
+            rows[prefix, default: []].append(row)
+        }
+        return order.map { prefix in
+            DecodePlan.Slice(
+                prefix: prefixes[prefix]!.tokens,
+                sequences: rows[prefix]!.map { (row: $0, tokens: sequences[identifiers[$0]]!.tokens) })
+        }
+    }
+
+    private func attend(_ plan: DecodePlan, _ block: BlockRows, layer: Int) {
+        let keyHeads = Int(model.shape.key_heads)
+        let headStride = pool.layerStride / keyHeads
+        let size = (plan.workspaceSize + 15) / 16 * 16
+        let threads = model.threads
+        let scratch = ScratchSlots(
+            attentionBuffer.reserve(size * threads.threadCount), size, threads.threadCount)
+        plan.withGroups { groups in
+            threads.parallel(groups.count * keyHeads) { part in
+                let keyHead = part % keyHeads
+                scratch.with { workspace in
+                    attention_decode(
+                        block.attended, block.projections, model.shape, groups.baseAddress! + part / keyHeads,
+                        Int64(layer * pool.layerStride + keyHead * headStride), Int64(keyHead), workspace)
+                }
+            }
+        }
+    }
+}

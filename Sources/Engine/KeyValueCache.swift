@@ -1,0 +1,49 @@
+// Where keys and values of decoded tokens live: pages of 16 tokens for all layers, given back and reused.
+import CKernels
+
+/// A page holds, for each layer and key head, 16 keys transposed and 16 values (see attention.h).
+final class PagePool {
+    /// Tokens in a page.
+    static let pageTokens = 16
+    /// Floats of one layer in a page.
+    let layerStride: Int
+    private let pageSize: Int
+    private var slabs: [FloatBuffer] = []
+    private var free: [UnsafeMutablePointer<Float>] = []
+
+    /// Pages are taken from the system this many bytes at a time.
+    private static let slabBytes = 64 << 20
+
+    init(layerStride: Int, layerCount: Int) {
+        self.layerStride = layerStride
+        pageSize = layerStride * layerCount
+    }
+
+    func take() -> UnsafeMutablePointer<Float> {
+        if free.isEmpty { grow() }
+        return free.removeLast()
+    }
+
+    func give(back pages: [UnsafeMutablePointer<Float>]) { free += pages }
+
+    private func grow() {
+        let count = max(1, PagePool.slabBytes / (pageSize * MemoryLayout<Float>.stride))
+        let slab = FloatBuffer(count: count * pageSize)
+        slabs.append(slab)
+        free += (0..<count).reversed().map { slab.base + $0 * pageSize }
+    }
+}
+
+/// Tokens of one prompt or one sequence, in pages.
+struct PagedTokens {
+    private(set) var pages: [UnsafeMutablePointer<Float>] = []
+    private(set) var count = 0
+
+    /// Makes room for one more token; returns the page and the slot in it.
+    mutating func append(from pool: PagePool) -> (page: UnsafeMutablePointer<Float>, slot: Int) {
+        let slot = count % PagePool.pageTokens
+        if slot == 0 { pages.append(pool.take()) }
+        count += 1
+        return (pages[pages.count - 1], slot)
+    }
+}

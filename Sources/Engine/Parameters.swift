@@ -1,0 +1,95 @@
+// All numbers of one model (or as many gradients or moments): one allocation with named slices.
+import CKernels
+import Rollouts
+import Weights
+
+/// Float32 in the order of `ModelConfig.tensors`, without gaps. Gradients and moments use the same type, so one
+/// offset names a weight, its gradient and its moments.
+package final class Parameters {
+    package let config: ModelConfig
+    let layout: ParameterLayout
+    private let buffer: FloatBuffer
+    private let ranges: [Range<Int>]
+    private let indices: [String: Int]
+
+    /// Zeros.
+    package init(config: ModelConfig) {
+        self.config = config
+        var ranges: [Range<Int>] = []
+        var indices: [String: Int] = [:]
+        for (index, tensor) in config.tensors.enumerated() {
+            let start = ranges.last?.upperBound ?? 0
+            ranges.append(start..<(start + tensor.elementCount))
+            indices[tensor.name] = index
+        }
+        self.ranges = ranges
+        self.indices = indices
+        layout = ParameterLayout(config: config) { ranges[indices[$0]!].lowerBound }
+        buffer = FloatBuffer(count: ranges.last!.upperBound)
+    }
+
+    package var count: Int { buffer.count }
+    package var all: UnsafeMutableBufferPointer<Float> { buffer.all }
+    var base: UnsafeMutablePointer<Float> { buffer.base }
+
+    /// The tensor with this Hugging Face name, row-major.
+    package subscript(name: String) -> UnsafeMutableBufferPointer<Float> {
+        guard let index = indices[name] else {
+            preconditionFailure("Parameters: no tensor \(name) in this \(config.family.rawValue) model")
+        }
+        return slice(at: index)
+    }
+
+    /// - Parameter index: in `config.tensors`.
+    package func slice(at index: Int) -> UnsafeMutableBufferPointer<Float> {
+        UnsafeMutableBufferPointer(rebasing: buffer.all[ranges[index]])
+    }
+
+    /// Normal numbers for matrices, 1 for norms, 0 for biases. Element i of tensor t depends on (seed, t, i) alone.
+    package func initializeRandom(seed: UInt64, standardDeviation: Float) {
+        for (index, tensor) in config.tensors.enumerated() {
+            let values = slice(at: index)
+            if tensor.name.hasSuffix("norm.weight") {
+                values.update(repeating: 1)
+            } else if tensor.name.hasSuffix(".bias") {
+                values.update(repeating: 0)
+            } else {
+                let tagged = UInt64(index) | UInt64(KeyedRandom.Use.initialisation.rawValue) << 56
+                normal_fill(values.baseAddress, 0, Int64(values.count), seed, tagged, standardDeviation)
+            }
+        }
+    }
+}
+
+/// Offsets of what the forward and backward passes touch. The order of `ModelConfig.tensors` puts the query, key and
+/// value projections next to each other, likewise their biases, and gate next to up: each is one matrix here.
+struct ParameterLayout {
+    struct Layer {
+        var inputNorm, projections, output, middleNorm, gateUp, down: Int
+        var projectionBias, queryNorm, keyNorm: Int?
+    }
+    var embedding: Int
+    var layers: [Layer]
+    var finalNorm: Int
+    /// Equal to `embedding` when tied.
+    var head: Int
+
+    init(config: ModelConfig, offset: (String) -> Int) {
+        embedding = offset("model.embed_tokens.weight")
+        layers = (0..<config.layerCount).map { index in
+            let prefix = "model.layers.\(index)."
+            return Layer(
+                inputNorm: offset(prefix + "input_layernorm.weight"),
+                projections: offset(prefix + "self_attn.q_proj.weight"),
+                output: offset(prefix + "self_attn.o_proj.weight"),
+                middleNorm: offset(prefix + "post_attention_layernorm.weight"),
+                gateUp: offset(prefix + "mlp.gate_proj.weight"),
+                down: offset(prefix + "mlp.down_proj.weight"),
+                projectionBias: config.hasQueryKeyValueBias ? offset(prefix + "self_attn.q_proj.bias") : nil,
+                queryNorm: config.hasQueryKeyNorm ? offset(prefix + "self_attn.q_norm.weight") : nil,
+                keyNorm: config.hasQueryKeyNorm ? offset(prefix + "self_attn.k_norm.weight") : nil)
+        }
+        finalNorm = offset("model.norm.weight")
+        head = config.tiedEmbeddings ? embedding : offset("lm_head.weight")
+    }
+}

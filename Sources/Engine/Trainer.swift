@@ -1,0 +1,112 @@
+// How weights learn: gradients of micro-batches are summed, then one AdamW update uses and clears them.
+import CKernels
+import Glibc
+import Rollouts
+
+/// Owns gradients and AdamW moments. The learner's whole interface to the model: what it wants is
+/// ∂loss/∂log-prob (and ∂loss/∂entropy) per token, so no algorithm is known here.
+package final class Trainer {
+    package let model: TransformerModel
+    package let options: OptimizerOptions
+    /// Sums since the last update, in the order of `ModelConfig.tensors`.
+    package let gradients: Parameters
+    /// Updates made so far, for AdamW's bias correction; set it together with the moments when resuming.
+    package var updateCount = 0
+    private let first: FloatBuffer
+    private let second: FloatBuffer
+    private let workspace = TrainingWorkspace()
+
+    /// Elements of one part of the update: fixed, so the gradient norm does not depend on the number of threads.
+    private static let partSize = 1 << 16
+
+    package init(model: TransformerModel, options: OptimizerOptions) {
+        self.model = model
+        self.options = options
+        gradients = Parameters(config: model.config)
+        first = FloatBuffer(count: gradients.count)
+        second = FloatBuffer(count: gradients.count)
+    }
+
+    package var firstMoment: UnsafeMutableBufferPointer<Float> { first.all }
+    package var secondMoment: UnsafeMutableBufferPointer<Float> { second.all }
+
+    /// One micro-batch: forward, `gradients` of the scores, backward; adds to the gradients.
+    /// The closure must return one number per score; it runs between forward and backward and must not use the model.
+    package func accumulate(
+        _ groups: [SequenceGroup], temperature: Float, gradients function: (TokenScores) -> TokenGradients
+    ) {
+        guard !groups.isEmpty else { return }
+        let config = model.config
+        let batch = FlatBatch(
+            groups, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
+        let (layers, rows) = workspace.rows(for: config, count: batch.rowCount)
+        forward(batch, layers)
+        let scores = model.head.score(
+            layers.last!.output, batch: batch, temperature: temperature, retainLogits: true)
+        let wanted = function(scores)
+        precondition(
+            wanted.logProbs.count == batch.scoreCount && (wanted.entropies?.count ?? batch.scoreCount) == batch.scoreCount,
+            "Trainer: \(wanted.logProbs.count) and \(wanted.entropies?.count ?? batch.scoreCount) gradients "
+                + "for \(batch.scoreCount) tokens")
+        model.head.backward(wanted, batch: batch, into: rows.hidden, accumulating: gradients)
+        let pass = BackwardPass(model: model, batch: batch, total: gradients, rows: rows)
+        for layer in layers.indices.reversed() { pass.block(layer, layers[layer]) }
+        pass.embedding()
+    }
+
+    private func forward(_ batch: FlatBatch, _ layers: [BlockRows]) {
+        model.rotary.reserve(batch.longestContext)
+        model.embed(batch.tokens, into: layers[0].input)
+        batch.positions.withUnsafeBufferPointer { positions in
+            for (index, block) in layers.enumerated() {
+                model.forward(index, block, rows: batch.rowCount, positions: positions.baseAddress!) {
+                    model.attention.forward(block, batch: batch)
+                }
+            }
+        }
+    }
+
+    /// Clips the global gradient norm, then one step of AdamW (weight decay on every tensor), then clears the
+    /// gradients.
+    /// - Returns: the gradient norm before clipping. When it is not finite nothing was learned: weights, moments and
+    ///   `updateCount` are as before, the gradients are cleared, and the caller decides what to do about it.
+    package func update(learningRate: Double) -> Double {
+        let norm = gradientNorm()
+        guard norm.isFinite else {
+            memset(gradients.base, 0, gradients.count * MemoryLayout<Float>.stride)
+            return norm
+        }
+        updateCount += 1
+        let clipped = options.gradientClip > 0 && norm > options.gradientClip
+        var step = adamw_step(
+            gradient_scale: Float(clipped ? options.gradientClip / norm : 1), beta1: Float(options.beta1),
+            beta2: Float(options.beta2), epsilon: Float(options.epsilon),
+            keep: Float(1 - learningRate * options.weightDecay),
+            step_size: Float(learningRate / (1 - pow(options.beta1, Double(updateCount)))),
+            second_scale: Float(1 / (1 - pow(options.beta2, Double(updateCount))).squareRoot()))
+        let (count, parameters, gradients) = (gradients.count, model.parameters.base, self.gradients.base)
+        withUnsafePointer(to: &step) { step in
+            model.threads.parallel((count + Trainer.partSize - 1) / Trainer.partSize) { part in
+                let at = part * Trainer.partSize
+                adamw_update(
+                    parameters + at, gradients + at, first.base + at, second.base + at,
+                    Int64(min(Trainer.partSize, count - at)), step)
+            }
+        }
+        return norm
+    }
+
+    private func gradientNorm() -> Double {
+        let count = gradients.count
+        let parts = (count + Trainer.partSize - 1) / Trainer.partSize
+        let sums = [Double](unsafeUninitializedCapacity: parts) { sums, initialized in
+            let sums = sums.baseAddress!
+            model.threads.parallel(parts) { part in
+                let at = part * Trainer.partSize
+                sums[part] = sum_of_squares(gradients.base + at, Int64(min(Trainer.partSize, count - at)))
+            }
+            initialized = parts
+        }
+        return sums.reduce(0, +).squareRoot()
+    }
+}
