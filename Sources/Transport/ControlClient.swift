@@ -3,6 +3,8 @@
 import CZeroMQ
 import Glibc
 
+/// When its connection ends, frames that arrived and were not read yet are gone (libzmq does so for `immediate`):
+/// a worker that is busy may miss the coordinator's last words and only notice the silence after them.
 package struct ControlClient: ClientLink, ~Copyable {
     package struct Limits: Equatable, Sendable {
         /// The largest frame, envelope included.

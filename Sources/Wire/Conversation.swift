@@ -53,7 +53,7 @@ package struct Conversation: Equatable, Sendable {
 
     /// An error leaves everything as it was: drop the frame and count a strike against the peer.
     package mutating func open(
-        _ frame: [UInt8], payloadLimitBytes: Int = WireLimits.payloadBytes
+        _ frame: [UInt8], payloadLimitBytes: Int = WireLimits.maximumPayloadBytes
     ) throws(WireError) -> Received {
         let (header, payload) = try Envelope.open(frame, payloadLimitBytes: payloadLimitBytes)
         guard header.epoch != 0, epoch == 0 || header.epoch == epoch else {

@@ -76,7 +76,7 @@ package enum Envelope {
     /// - Parameter payloadLimitBytes: `WireLimits.payloadBytesBeforeAdmission` for a peer that was not welcomed yet.
     /// - Returns: the header, and where in the frame the payload lies.
     package static func open(
-        _ frame: [UInt8], payloadLimitBytes: Int = WireLimits.payloadBytes
+        _ frame: [UInt8], payloadLimitBytes: Int = WireLimits.maximumPayloadBytes
     ) throws(WireError) -> (header: Header, payload: Range<Int>) {
         let result = frame.withUnsafeBytes { bytes -> Result<Header, WireError> in
             do throws(WireError) {

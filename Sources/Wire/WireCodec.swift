@@ -34,9 +34,10 @@ package enum WireCodec {
 
     /// Any bytes give a message that keeps every rule of proto/rookery.proto, or an error.
     package static func decode(_ bytes: UnsafeRawBufferPointer) throws(WireError) -> Message {
-        guard bytes.count <= WireLimits.payloadBytes else {
+        guard bytes.count <= WireLimits.maximumPayloadBytes else {
             throw WireError(
-                .tooLarge, "payload", expected: "at most \(WireLimits.payloadBytes) bytes", found: "\(bytes.count)")
+                .tooLarge, "payload", expected: "at most \(WireLimits.maximumPayloadBytes) bytes",
+                found: "\(bytes.count)")
         }
         let unknown = try withUnsafePointer(to: rookery__message__descriptor) {
             descriptor throws(WireError) in try StructureScan.check(bytes, as: descriptor)

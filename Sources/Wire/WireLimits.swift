@@ -3,13 +3,13 @@
 /// Checked before memory is taken. A limit is wide enough for the largest honest message and no wider.
 package enum WireLimits {
     /// Payload of any message: a rollout result or training group of two million tokens, or a pre-training batch.
-    package static let payloadBytes = 64 << 20
+    package static let maximumPayloadBytes = 64 << 20
     /// Payload of a peer that was not welcomed yet: a hello is below 1 KiB.
     package static let payloadBytesBeforeAdmission = 64 << 10
     /// Payload of the messages that carry neither tokens nor completions' texts (heartbeats, verdicts, policies).
     package static let controlPayloadBytes = 1 << 20
     /// The largest frame: what the transport's own limit must let pass.
-    package static let frameBytes = Envelope.headerBytes + payloadBytes
+    package static let frameBytes = Envelope.headerBytes + maximumPayloadBytes
     /// The resolved recipe inside `welcome`.
     package static let optionsBytes = 256 << 10
     /// Names: worker, host, kernel, run, addresses.
@@ -18,7 +18,7 @@ package enum WireLimits {
     /// element of two bytes becomes a structure of a hundred; never more than `decodingBytes`.
     package static let decodingFactor = 64
     package static let decodingBaseBytes = 64 << 10
-    package static let decodingBytes = 2 * payloadBytes
+    package static let decodingBytes = 2 * maximumPayloadBytes
 
     static func decodingBytes(payload: Int) -> Int {
         let (product, overflow) = payload.multipliedReportingOverflow(by: decodingFactor)

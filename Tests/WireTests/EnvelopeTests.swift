@@ -13,7 +13,7 @@ private let header = Envelope.Header(
 
 private func hex(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
 
-private func refusal(_ frame: [UInt8], limit: Int = WireLimits.payloadBytes) -> WireError? {
+private func refusal(_ frame: [UInt8], limit: Int = WireLimits.maximumPayloadBytes) -> WireError? {
     do throws(WireError) {
         _ = try Envelope.open(frame, payloadLimitBytes: limit)
         return nil

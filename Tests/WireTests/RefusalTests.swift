@@ -183,7 +183,7 @@ private func result(_ second: Completion) -> Message {
     let error = refusal(bytes)
     #expect(error?.kind == .tooLarge)
     #expect(error?.expected == "a message that decodes into at most \(bytes.count * 64 + 65_536) bytes")
-    #expect(WireLimits.decodingBytes(payload: WireLimits.payloadBytes) == 128 << 20)
+    #expect(WireLimits.decodingBytes(payload: WireLimits.maximumPayloadBytes) == 128 << 20)
     #expect(WireLimits.decodingBytes(payload: .max) == 128 << 20)
 }
 

@@ -56,6 +56,33 @@ import Testing
     #expect(values.map(\.bitPattern) == patterns)
 }
 
+@Test func `negative zero keeps its sign in an array and loses it alone`() throws {
+    let verdict = Verdict(.wrong, score: -0.0, reason: "")
+    guard case .verificationResult(_, let verdicts, _) = try WireCodec.decode(
+        WireCodec.encode(.verificationResult(lease: LeaseIdentifier(1), verdicts: [verdict], seconds: 0)))
+    else {
+        Issue.record("another message arrived")
+        return
+    }
+    #expect(verdicts[0].score.sign == .plus)
+    var samples = MessageSamples(seed: 1)
+    var group = samples.group()
+    group.verdicts = [verdict]
+    group.completions = [
+        Completion(
+            index: 0, tokens: [], sampledLogProbs: [], policyLogProbs: [], entropies: [], versions: [], text: "",
+            finish: .stop)
+    ]
+    group.rewards = [-0.0]
+    guard case .trainingGroup(_, let arrived) = try WireCodec.decode(
+        WireCodec.encode(.trainingGroup(lease: LeaseIdentifier(1), group)))
+    else {
+        Issue.record("another message arrived")
+        return
+    }
+    #expect(arrived.rewards[0].sign == .minus)
+}
+
 @Test func `a group of two hundred thousand tokens comes back as it was sent`() throws {
     let count = 200_000
     let tokens = (0..<count).map { Int32(truncatingIfNeeded: $0 &* 7) }
