@@ -10,7 +10,10 @@ import Testing
     private let folder = ScratchFolder()
 
     private func make() throws -> (BlobStore, CheckpointStore) {
-        (try BlobStore(directory: folder.path + "/blobs"), try CheckpointStore(directory: folder.path + "/checkpoints"))
+        (
+            try BlobStore(directory: folder.path + "/blobs"),
+            try CheckpointStore(directory: folder.path + "/checkpoints")
+        )
     }
 
     private func state(_ step: Int) -> [UInt8] { Array("{\"cursor\": \(step * 3), \"text\": \"é\\n\"}".utf8) }
@@ -19,7 +22,8 @@ import Testing
     private func write(_ step: Int, _ blobs: BlobStore, _ checkpoints: CheckpointStore) throws -> Checkpoint {
         let weights = try blobs.insert([UInt8](repeating: UInt8(step), count: 100))
         let optimizer = step % 2 == 0 ? try blobs.insert([UInt8](repeating: UInt8(step), count: 200)) : nil
-        return try checkpoints.write(step: step, weights: weights, optimizer: optimizer, state: state(step), from: blobs)
+        return try checkpoints.write(
+            step: step, weights: weights, optimizer: optimizer, state: state(step), from: blobs)
     }
 
     private func newest(_ checkpoints: CheckpointStore) throws -> (Int?, [String]) {
@@ -46,7 +50,8 @@ import Testing
         #expect(list[1].optimizerFile != nil && list[2].optimizerFile == nil)
         for checkpoint in list { try checkpoints.validate(checkpoint) }
         #expect(try newest(checkpoints) == (67, []))
-        #expect(try Disk.names(in: list[1].folder) == ["checkpoint.json", "optimizer.safetensors", "weights.safetensors"])
+        #expect(
+            try Disk.names(in: list[1].folder) == ["checkpoint.json", "optimizer.safetensors", "weights.safetensors"])
     }
 
     @Test func `checkpoint files are second names of the blobs and outlive them`() throws {
@@ -80,7 +85,9 @@ import Testing
         try write(1, blobs, checkpoints)
         let whole = folder.contents("checkpoints/step-000001/checkpoint.json")
         for index in whole.indices {
-            folder.write("checkpoints/step-000001/checkpoint.json", whole.enumerated().map { $0.offset == index ? $0.element ^ 4 : $0.element })
+            folder.write(
+                "checkpoints/step-000001/checkpoint.json",
+                whole.enumerated().map { $0.offset == index ? $0.element ^ 4 : $0.element })
             #expect(try newest(checkpoints).0 == nil, "byte \(index)")
         }
         folder.write("checkpoints/step-000001/checkpoint.json", whole)

@@ -53,7 +53,13 @@ final class ScratchFolder {
         return [UInt8](data)
     }
 
-    var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path).sorted()) ?? [] }
+    var names: [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+        } catch {
+            preconditionFailure("\(path): \(error)")
+        }
+    }
 }
 
 extension ModelConfig {
