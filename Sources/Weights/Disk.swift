@@ -85,7 +85,7 @@ enum Disk {
     static func copy(_ path: String, as name: String, in directory: String) throws(WeightsError) {
         let source = try MappedFile(path)
         let file = try TemporaryFile(in: directory, expectedBytes: source.bytes.count)
-        try file.write(source.bytes)
+        try withExtendedLifetime(source) { () throws(WeightsError) in try file.write(source.bytes) }
         try file.commit(as: name)
     }
 

@@ -43,6 +43,6 @@ final class MappedFile: @unchecked Sendable {
             throw WeightsError(
                 file: path, subject: "size", found: "\(file.bytes.count) bytes", expected: "at most \(limit)")
         }
-        return [UInt8](file.bytes)
+        return withExtendedLifetime(file) { [UInt8](file.bytes) }
     }
 }

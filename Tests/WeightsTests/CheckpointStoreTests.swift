@@ -146,4 +146,27 @@ import Testing
         try checkpoints.removeLeftovers()
         #expect(try Disk.names(in: checkpoints.directory) == ["notes.txt", "step-000001", "step-2"])
     }
+
+    @Test(.enabled(if: OtherFileSystem.exists, "/dev/shm is no second file system here"))
+    func `blobs on another file system are copied`() throws {
+        let other = ScratchFolder(in: "/dev/shm")
+        let (blobs, checkpoints) = (try BlobStore(directory: other.path), try make().1)
+        let checkpoint = try write(2, blobs, checkpoints)
+        var status = stat()
+        #expect(stat(checkpoint.weightsFile, &status) == 0 && status.st_nlink == 1)
+        try checkpoints.validate(checkpoint)
+        let finished = folder.write("finished", [7, 8, 9])
+        let reference = BlobReference(digest: Blake2b.hash([7, 8, 9]), byteCount: 3)
+        try blobs.adopt(finished, as: reference)
+        try blobs.verify(reference)
+        #expect(Disk.fileSize(finished) == nil)
+    }
+}
+
+enum OtherFileSystem {
+    static var exists: Bool {
+        var (shared, temporary) = (stat(), stat())
+        return stat("/dev/shm", &shared) == 0 && stat(NSTemporaryDirectory(), &temporary) == 0
+            && shared.st_dev != temporary.st_dev && access("/dev/shm", W_OK) == 0
+    }
 }

@@ -126,4 +126,18 @@ import Testing
         #expect(file.tensors.map(\.name) == tensors.map(\.name) && file.metadata == ["k": "v\u{1}"])
         #expect(file.tensors[0].offset % 64 == 0)
     }
+
+    @Test func `random damage never traps`() throws {
+        let header = "{\(entry("a", "F32", "[2]", 0, 8)),\(entry("b", "BF16", "[2,2]", 8, 16))}"
+        let whole = safetensorsBytes(header: header, data: [UInt8](repeating: 0, count: 16))
+        var random = SplitMix(seed: 5)
+        var refused = 0
+        for _ in 0..<2000 {
+            var bytes = whole
+            for _ in 0..<2 { bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next()) }
+            let path = folder.write("x", bytes)
+            do { _ = try SafetensorsFile(path) } catch { refused += 1 }
+        }
+        #expect(refused > 1000)
+    }
 }
