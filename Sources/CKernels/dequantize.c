@@ -111,9 +111,9 @@ void dequantize_q8_0(const uint8_t *restrict source, size_t blocks, float *restr
     }
 }
 
-// The eight 6-bit scales and eight 6-bit minimums of a K super-block, packed into 12 bytes: bytes 0..3 hold scales 0..3
-// and bytes 4..7 minimums 0..3 in their low six bits; byte 8 + i holds the low nibbles of scale 4 + i and minimum 4 + i,
-// whose upper two bits are the top bits of bytes i and 4 + i.
+// The eight 6-bit scales and eight 6-bit minimums of a K super-block, packed into 12 bytes: bytes 0..3 hold scales
+// 0..3 and bytes 4..7 minimums 0..3 in their low six bits; byte 8 + i holds the low nibbles of scale 4 + i and minimum
+// 4 + i, whose upper two bits are the top bits of bytes i and 4 + i.
 static inline void unpack_scales(const uint8_t *packed, uint8_t scales[8], uint8_t minimums[8]) {
     for (int i = 0; i < 4; i++) {
         scales[i] = packed[i] & 63;

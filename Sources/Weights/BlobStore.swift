@@ -3,8 +3,8 @@
 import Foundation
 import Rollouts
 
-/// A folder of files, each named by its BLAKE2b-256 in hexadecimal. A file under such a name was verified before it got the
-/// name and is never changed, so its presence is enough; `verify` is for disks that rot.
+/// A folder of files, each named by its BLAKE2b-256 in hexadecimal. A file under such a name was verified before it
+/// got the name and is never changed, so its presence is enough; `verify` is for disks that rot.
 ///
 /// Several processes may use one folder: names are only ever made by renaming whole files.
 package struct BlobStore: Sendable {
@@ -32,8 +32,8 @@ package struct BlobStore: Sendable {
         return reference
     }
 
-    /// Takes a finished file into the store: verifies, syncs and renames it, copying where it lies on another file system.
-    /// The file is left where it was when this throws.
+    /// Takes a finished file into the store: verifies, syncs and renames it, copying where it lies on another file
+    /// system. The file is left where it was when this throws.
     package func adopt(_ temporaryFile: String, as reference: BlobReference) throws(WeightsError) {
         try reference.check(Blake2b.hash(file: temporaryFile), file: temporaryFile)
         let destination = path(for: reference)
@@ -66,12 +66,15 @@ package struct BlobStore: Sendable {
         var bytes = [UInt8](repeating: 0, count: count)
         var done = 0
         while done < count {
-            let got = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress! + done, count - done, off_t(offset + done)) }
+            let got = bytes.withUnsafeMutableBytes {
+                pread(descriptor, $0.baseAddress! + done, count - done, off_t(offset + done))
+            }
             if got < 0 && errno == EINTR { continue }
             guard got >= 0 else { throw .system("read", file: path, code: errno) }
             guard got > 0 else {
                 throw WeightsError(
-                    file: path, subject: "size", found: "\(offset + done) bytes", expected: "\(reference.byteCount) bytes",
+                    file: path, subject: "size", found: "\(offset + done) bytes",
+                    expected: "\(reference.byteCount) bytes",
                     advice: "the file is cut short: remove it and fetch it again")
             }
             done += got
@@ -92,7 +95,8 @@ package struct BlobStore: Sendable {
     package func list() throws(WeightsError) -> [BlobReference] {
         var blobs: [BlobReference] = []
         for name in try Disk.names(in: directory) {
-            guard let digest = Digest(hex: name), "\(digest)" == name, let size = Disk.fileSize(directory + "/" + name) else {
+            guard let digest = Digest(hex: name), "\(digest)" == name, let size = Disk.fileSize(directory + "/" + name)
+            else {
                 continue
             }
             blobs.append(BlobReference(digest: digest, byteCount: size))
@@ -122,7 +126,8 @@ package final class PartialBlob {
     init(_ reference: BlobReference, store: BlobStore) throws(WeightsError) {
         guard reference.byteCount >= 0 else {
             throw WeightsError(
-                file: store.path(for: reference), subject: "size", found: "\(reference.byteCount)", expected: "at least 0")
+                file: store.path(for: reference), subject: "size", found: "\(reference.byteCount)",
+                expected: "at least 0")
         }
         self.reference = reference
         self.store = store
@@ -144,37 +149,12 @@ package final class PartialBlob {
 
     /// Verifies and makes the blob part of the store. Nothing may be appended after, whatever the outcome.
     package func finish() throws(WeightsError) {
-        try reference.check(BlobReference(digest: hash.finish(), byteCount: receivedBytes), file: store.path(for: reference))
+        try reference.check(
+            BlobReference(digest: hash.finish(), byteCount: receivedBytes), file: store.path(for: reference))
         try file.commit(as: "\(reference.digest)")
     }
 
     private func error(found: String, expected: String) -> WeightsError {
         WeightsError(file: store.path(for: reference), subject: "transfer", found: found, expected: expected)
-    }
-}
-
-extension Disk {
-    static func sync(file path: String) throws(WeightsError) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .system("open", file: path, code: errno) }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw .system("sync", file: path, code: errno) }
-    }
-
-    /// A durable copy under a new name.
-    static func copy(_ path: String, as name: String, in directory: String) throws(WeightsError) {
-        let source = try MappedFile(path)
-        let file = try TemporaryFile(in: directory, expectedBytes: source.bytes.count)
-        try file.write(source.bytes)
-        try file.commit(as: name)
-    }
-
-    /// A second name for the same bytes, or a copy where the file system gives none.
-    static func link(_ path: String, as name: String, in directory: String) throws(WeightsError) {
-        if Foundation.link(path, directory + "/" + name) == 0 { return }
-        guard [EXDEV, EPERM, EMLINK, EOPNOTSUPP].contains(errno) else {
-            throw .system("link as \(directory)/\(name)", file: path, code: errno)
-        }
-        try copy(path, as: name, in: directory)
     }
 }

@@ -55,7 +55,8 @@ package struct CheckpointStore: Sendable {
         return document.checkpoint(folder: destination)
     }
 
-    /// Newest first; only what `checkpoint.json` and the files' sizes say is checked. Damaged ones are handed to `report`.
+    /// Newest first; only what `checkpoint.json` and the files' sizes say is checked. Damaged ones are handed to
+    /// `report`.
     package func list(report: (WeightsError) -> Void) throws(WeightsError) -> [CheckpointFolder] {
         var checkpoints: [CheckpointFolder] = []
         for step in try steps().reversed() {
@@ -138,7 +139,9 @@ package struct CheckpointStore: Sendable {
                 expected: "\(step), as the folder's name says")
         }
         let checkpoint = document.checkpoint(folder: folder)
-        for (file, reference) in [(checkpoint.weightsFile, checkpoint.weights), (checkpoint.optimizerFile, checkpoint.optimizer)] {
+        for (file, reference) in [
+            (checkpoint.weightsFile, checkpoint.weights), (checkpoint.optimizerFile, checkpoint.optimizer),
+        ] {
             guard let file, let reference else { continue }
             let size = Disk.fileSize(file)
             guard size == reference.byteCount else {

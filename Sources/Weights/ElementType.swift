@@ -51,7 +51,9 @@ package enum ElementType: String, Sendable, CaseIterable {
         precondition(
             byteCount(elements: out.count) == source.count,
             "\(rawValue): \(source.count) bytes do not hold \(out.count) elements")
-        guard let from = source.baseAddress?.assumingMemoryBound(to: UInt8.self), let to = out.baseAddress else { return }
+        guard let from = source.baseAddress?.assumingMemoryBound(to: UInt8.self), let to = out.baseAddress else {
+            return
+        }
         let blocks = out.count / blockElements
         switch self {
         case .float32: UnsafeMutableRawPointer(to).copyMemory(from: from, byteCount: source.count)

@@ -107,7 +107,11 @@ extension Export {
             "use_cache": .bool(true),
         ]
         if config.family != .qwen2 { members["attention_bias"] = .bool(false) }
-        if config.family == .llama { members["mlp_bias"] = .bool(false) } else { members["use_sliding_window"] = .bool(false) }
+        if config.family == .llama {
+            members["mlp_bias"] = .bool(false)
+        } else {
+            members["use_sliding_window"] = .bool(false)
+        }
         if let beginToken { members["bos_token_id"] = .integer(beginToken) }
         if endTokens.count == 1 { members["eos_token_id"] = .integer(endTokens[0]) }
         if endTokens.count > 1 { members["eos_token_id"] = .array(endTokens.map { .integer($0) }) }

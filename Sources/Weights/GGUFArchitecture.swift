@@ -12,7 +12,8 @@ struct GGUFArchitecture {
         let name = file.metadata["general.architecture"]?.string
         guard let name, let family = ModelFamily(rawValue: name) else {
             throw WeightsError(
-                file: file.path, subject: "metadata key `general.architecture`", found: name.map { quoted($0) } ?? "no text",
+                file: file.path, subject: "metadata key `general.architecture`",
+                found: name.map { quoted($0) } ?? "no text",
                 expected: "one of " + ModelFamily.allCases.map(\.rawValue).joined(separator: ", "))
         }
         self.family = family
@@ -52,7 +53,9 @@ struct GGUFArchitecture {
     private func refuseVariants() throws(WeightsError) {
         for key in ["expert_count", "attention.scale", "logit_scale", "embedding_scale", "residual_scale"] {
             let value = try optionalDouble(key) ?? 0
-            guard value == 0 else { throw error(key, found: "\(value)", expected: "none: this variant is not supported") }
+            guard value == 0 else {
+                throw error(key, found: "\(value)", expected: "none: this variant is not supported")
+            }
         }
         if let window = try optionalInteger("attention.sliding_window"), window > 0,
             window < (try integer("context_length"))
@@ -112,7 +115,9 @@ struct GGUFArchitecture {
     }
 
     private func integer(_ suffix: String) throws(WeightsError) -> Int {
-        guard let value = try optionalInteger(suffix) else { throw error(suffix, found: "none", expected: "an integer") }
+        guard let value = try optionalInteger(suffix) else {
+            throw error(suffix, found: "none", expected: "an integer")
+        }
         return value
     }
 

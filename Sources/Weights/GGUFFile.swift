@@ -1,7 +1,7 @@
 // What is in a GGUF file? Versions 2 and 3. Source: the GGUF specification.
 
-/// A mapped GGUF file: metadata and where each tensor lies. Opening checks every count, length, dimension and offset, so
-/// reading a tensor cannot fail.
+/// A mapped GGUF file: metadata and where each tensor lies. Opening checks every count, length, dimension and offset,
+/// so reading a tensor cannot fail.
 package final class GGUFFile: Sendable {
     package struct Tensor: Equatable, Sendable {
         package let name: String
@@ -81,9 +81,10 @@ package final class GGUFFile: Sendable {
         _ cursor: inout LittleEndianCursor, count: Int
     ) throws(WeightsError) -> [String: GGUFValue] {
         var metadata: [String: GGUFValue] = [:]
+        var elementsLeft = GGUFValue.elementLimit
         for index in 0..<count {
             let key = try cursor.string("metadata key \(index)")
-            let value = try GGUFValue.read(&cursor, key: key)
+            let value = try GGUFValue.read(&cursor, key: key, elementsLeft: &elementsLeft)
             guard metadata.updateValue(value, forKey: key) == nil else {
                 throw WeightsError(
                     file: cursor.file, subject: "metadata key \(quoted(key))", found: "it twice", expected: "it once")
@@ -94,10 +95,11 @@ package final class GGUFFile: Sendable {
 
     private static func alignment(_ metadata: [String: GGUFValue], file: String) throws(WeightsError) -> Int {
         guard let value = metadata[alignmentKey] else { return defaultAlignment }
-        guard let alignment = value.integer, alignment >= 8, alignment <= 1 << 20, alignment.nonzeroBitCount == 1 else {
+        guard let alignment = value.integer, alignment >= 8, alignment <= 1 << 20, alignment.nonzeroBitCount == 1
+        else {
             throw WeightsError(
-                file: file, subject: "metadata key `\(alignmentKey)`", found: "\(value.integer.map(String.init) ?? "no integer")",
-                expected: "a power of two from 8 to 1048576")
+                file: file, subject: "metadata key `\(alignmentKey)`",
+                found: value.integer.map(String.init) ?? "no integer", expected: "a power of two from 8 to 1048576")
         }
         return alignment
     }

@@ -31,7 +31,8 @@ struct GGUFModel: Sendable {
         }
         if let extra = byName.keys.min() {
             throw WeightsError(
-                file: file.path, subject: "tensor \(quoted(extra))", found: "a tensor that \(config.family.rawValue) has not",
+                file: file.path, subject: "tensor \(quoted(extra))",
+                found: "a tensor that \(config.family.rawValue) has not",
                 expected: "only the model's own tensors",
                 advice: "this variant of the architecture is not supported")
         }

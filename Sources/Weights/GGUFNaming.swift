@@ -35,7 +35,9 @@ struct RotaryRowOrder {
     /// The row that tensor `name` must be permuted with; nil when llama.cpp keeps its rows in place.
     init?(config: ModelConfig, name: String) {
         guard config.family == .llama else { return nil }
-        guard name.hasSuffix("self_attn.q_proj.weight") || name.hasSuffix("self_attn.k_proj.weight") else { return nil }
+        guard name.hasSuffix("self_attn.q_proj.weight") || name.hasSuffix("self_attn.k_proj.weight") else {
+            return nil
+        }
         headDimension = config.headDimension
     }
 

@@ -44,7 +44,8 @@ struct GGUFTensorRecord {
         let type = try GGUFTensorRecord.elementType(code, subject: subject(), file: cursor.file)
         guard dimensions[0] % type.blockElements == 0, let bytes = type.byteCount(elements: elements) else {
             throw WeightsError(
-                file: cursor.file, subject: subject(), found: "rows of \(dimensions[0]) elements of type \(type.rawValue)",
+                file: cursor.file, subject: subject(),
+                found: "rows of \(dimensions[0]) elements of type \(type.rawValue)",
                 expected: "whole blocks of \(type.blockElements)")
         }
         self.name = name
@@ -97,7 +98,8 @@ struct GGUFTensorRecord {
         if let type = ElementType.allCases.first(where: { $0.ggmlCode == code }) { return type }
         let name = otherTypes.first { $0.0 == code }?.1
         throw WeightsError(
-            file: file, subject: subject, found: "type \(name.map { "\($0) (\(code))" } ?? "\(code), which has no name")",
+            file: file, subject: subject,
+            found: "type \(name.map { "\($0) (\(code))" } ?? "\(code), which has no name")",
             expected: "one of " + ElementType.allCases.map(\.rawValue).joined(separator: ", "),
             advice: "use a file quantised to one of these")
     }

@@ -67,7 +67,8 @@ enum HuggingFaceConfig {
         }
         if keys.value("quantization_config") != nil {
             throw keys.error(
-                "quantization_config", expected: "none: packed weights are not read; use the unquantised model or a GGUF")
+                "quantization_config",
+                expected: "none: packed weights are not read; use the unquantised model or a GGUF")
         }
     }
 }

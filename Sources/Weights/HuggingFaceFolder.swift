@@ -62,7 +62,8 @@ struct HuggingFaceFolder: Sendable {
         }
         guard let name = extra.min(), let place = rest[name] else { return }
         throw WeightsError(
-            file: place.file.path, subject: "tensor \(quoted(name))", found: "a tensor that \(config.family.rawValue) has not",
+            file: place.file.path, subject: "tensor \(quoted(name))",
+            found: "a tensor that \(config.family.rawValue) has not",
             expected: "only the model's own tensors", advice: "this variant of the architecture is not supported")
     }
 
@@ -80,7 +81,8 @@ struct HuggingFaceFolder: Sendable {
                 expected: "\(weightsName) or \(indexName)",
                 advice: pickled ? "pickles can run code and are never read: convert them to safetensors" : nil)
         }
-        return try shards(JSONReader.read(bytes, file: indexFile, subject: "index"), indexFile: indexFile, folder: path)
+        return try shards(
+            JSONReader.read(bytes, file: indexFile, subject: "index"), indexFile: indexFile, folder: path)
     }
 
     private static func shards(
@@ -105,7 +107,8 @@ struct HuggingFaceFolder: Sendable {
                 guard fileOf[tensor.name] == shard else {
                     throw WeightsError(
                         file: file.path, subject: "tensor \(quoted(tensor.name))", found: "it here",
-                        expected: fileOf[tensor.name].map { "it in \($0), as the index says" } ?? "no such tensor in the index")
+                        expected: fileOf[tensor.name].map { "it in \($0), as the index says" }
+                            ?? "no such tensor in the index")
                 }
                 places[tensor.name] = Place(file: file, tensor: tensor)
             }

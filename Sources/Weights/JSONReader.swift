@@ -17,7 +17,9 @@ struct JSONReader {
     }
 
     /// - Parameter subject: names the text in errors, as in "header".
-    static func read(_ bytes: UnsafeRawBufferPointer, file: String, subject: String) throws(WeightsError) -> JSONValue {
+    static func read(
+        _ bytes: UnsafeRawBufferPointer, file: String, subject: String
+    ) throws(WeightsError) -> JSONValue {
         var reader = JSONReader(bytes: bytes, file: file, subject: subject)
         let value = try reader.value(depth: 0)
         reader.skipSpace()
@@ -178,7 +180,8 @@ struct JSONReader {
     }
 
     private mutating func hexadecimal() throws(WeightsError) -> UInt32 {
-        guard bytes.count - position >= 4, let text = String(validating: bytes[position..<position + 4], as: UTF8.self),
+        guard bytes.count - position >= 4,
+            let text = String(validating: bytes[position..<position + 4], as: UTF8.self),
             text.allSatisfy(\.isHexDigit), text.utf8.count == 4, let value = UInt32(text, radix: 16)
         else { throw error("four hexadecimal digits") }
         position += 4

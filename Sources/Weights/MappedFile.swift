@@ -2,8 +2,8 @@
 
 import Foundation
 
-/// A whole file mapped read-only. A file that shrinks while it is mapped ends the process with SIGBUS, so model files and
-/// blobs are replaced by renaming and never changed in place.
+/// A whole file mapped read-only. A file that shrinks while it is mapped ends the process with SIGBUS, so model files
+/// and blobs are replaced by renaming and never changed in place.
 ///
 /// Guard of `@unchecked Sendable`: the mapping is never written or moved, and lives as long as this object.
 final class MappedFile: @unchecked Sendable {
@@ -43,6 +43,6 @@ final class MappedFile: @unchecked Sendable {
             throw WeightsError(
                 file: path, subject: "size", found: "\(file.bytes.count) bytes", expected: "at most \(limit)")
         }
-        return [UInt8](file.bytes)
+        return withExtendedLifetime(file) { [UInt8](file.bytes) }
     }
 }

@@ -24,7 +24,8 @@ extension ModelConfig {
             try require(value >= 1 && value <= most, subject, "\(value)", "1 to \(most)")
         }
         try require(
-            headCount * headDimension <= limit, "width of all heads", "\(headCount * headDimension)", "at most \(limit)")
+            headCount * headDimension <= limit, "width of all heads", "\(headCount * headDimension)",
+            "at most \(limit)")
         try require(
             headCount % keyValueHeadCount == 0, "head count", "\(headCount) for \(keyValueHeadCount) key-value heads",
             "a multiple")

@@ -7,7 +7,8 @@ package final class ModelSource: Sendable {
         case gguf([String: GGUFValue])
         /// The files' bytes. `chatTemplate`: chat_template.jinja, which newer folders have apart.
         case huggingFace(
-            tokenizerJSON: [UInt8], tokenizerConfigJSON: [UInt8]?, chatTemplate: String?, generationConfigJSON: [UInt8]?)
+            tokenizerJSON: [UInt8], tokenizerConfigJSON: [UInt8]?, chatTemplate: String?,
+            generationConfigJSON: [UInt8]?)
         case none
     }
 
@@ -30,8 +31,8 @@ package final class ModelSource: Sendable {
         self.storage = storage
     }
 
-    /// A GGUF file or a Hugging Face folder; told apart by what is there, not by name. Every tensor the model needs is there
-    /// and has its shape when this returns.
+    /// A GGUF file or a Hugging Face folder; told apart by what is there, not by name. Every tensor the model needs is
+    /// there and has its shape when this returns.
     package static func open(_ path: String) throws(WeightsError) -> ModelSource {
         if Disk.isDirectory(path) {
             let folder = try HuggingFaceFolder(path)
@@ -53,7 +54,8 @@ package final class ModelSource: Sendable {
         _ tensor: TensorShape, into out: UnsafeMutableBufferPointer<Float>
     ) throws(WeightsError) {
         precondition(
-            out.count == tensor.elementCount, "\(tensor.name): room for \(out.count) of \(tensor.elementCount) elements")
+            out.count == tensor.elementCount,
+            "\(tensor.name): room for \(out.count) of \(tensor.elementCount) elements")
         switch storage {
         case .gguf(let model): model.read(tensor, into: out)
         case .huggingFace(let folder): try folder.read(tensor, into: out)

@@ -2,8 +2,8 @@
 
 import Rollouts
 
-/// One safetensors file: all first moments in the config's tensor order, then all second moments, in float32; the number of
-/// updates is in its metadata.
+/// One safetensors file: all first moments in the config's tensor order, then all second moments, in float32; the
+/// number of updates is in its metadata.
 package enum OptimizerSnapshot {
     private static let prefixes = ["first_moment.", "second_moment."]
     private static let updatesKey = "update_count"
@@ -58,8 +58,10 @@ package enum OptimizerSnapshot {
         let data = file.dataBytes
         withExtendedLifetime(file) {
             let half = data.count / 2
-            UnsafeMutableRawBufferPointer(firstMoment).copyMemory(from: UnsafeRawBufferPointer(rebasing: data[..<half]))
-            UnsafeMutableRawBufferPointer(secondMoment).copyMemory(from: UnsafeRawBufferPointer(rebasing: data[half...]))
+            UnsafeMutableRawBufferPointer(firstMoment).copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: data[..<half]))
+            UnsafeMutableRawBufferPointer(secondMoment).copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: data[half...]))
         }
         return updates
     }

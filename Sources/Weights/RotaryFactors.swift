@@ -9,8 +9,9 @@ enum RotaryFactors {
         .llama3(factor: $0, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContextTokens: 8192)
     }
 
-    /// Divisors of the D/2 rotary frequencies base^(-2i/D): 1 for short waves, `factor` for waves longer than the original
-    /// context allows, and in between a blend. Source: Hugging Face transformers, `modeling_rope_utils.py`, `llama3`.
+    /// Divisors of the D/2 rotary frequencies base^(-2i/D): 1 for short waves, `factor` for waves longer than the
+    /// original context allows, and in between a blend. Source: Hugging Face transformers, `modeling_rope_utils.py`,
+    /// `llama3`.
     static func divisors(
         base: Double, headDimension: Int, factor: Double, low: Double, high: Double, originalContextTokens: Int
     ) -> [Double] {
@@ -40,7 +41,8 @@ enum RotaryFactors {
     ) throws(WeightsError) -> RotaryScaling? {
         let tolerance: Float = 1e-4
         func matches(_ candidate: [Float]) -> Bool {
-            candidate.count == divisors.count && zip(candidate, divisors).allSatisfy { abs($0 - $1) <= tolerance * abs($0) }
+            candidate.count == divisors.count
+                && zip(candidate, divisors).allSatisfy { abs($0 - $1) <= tolerance * abs($0) }
         }
         if matches(divisors.map { _ in 1 }) { return nil }
         for scaling in published {
@@ -57,6 +59,6 @@ enum RotaryFactors {
 }
 
 extension RotaryScaling {
-    /// What YaRN multiplies queries and keys by where nothing else is said. Source: arXiv:2309.00071, equation 22.
+    /// What YaRN multiplies queries and keys by where nothing else is said. Source: arXiv:2309.00071, section 3.4.
     static func yarnAttentionFactor(_ factor: Double) -> Double { factor <= 1 ? 1 : 0.1 * log(factor) + 1 }
 }

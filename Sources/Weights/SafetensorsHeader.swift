@@ -71,7 +71,8 @@ struct SafetensorsHeader {
         guard let members = value.object, members.count == 3, let dtype = members["dtype"]?.string,
             let shape = members["shape"]?.array, let offsets = members["data_offsets"]?.array
         else {
-            throw error(subject, found: "another entry", expected: "the keys dtype, shape and data_offsets and no others")
+            throw error(
+                subject, found: "another entry", expected: "the keys dtype, shape and data_offsets and no others")
         }
         guard let elementBytes = SafetensorsHeader.elementBytes[dtype] else {
             throw error(
@@ -95,7 +96,8 @@ struct SafetensorsHeader {
             bytes = product
             dimensions.append(dimension)
         }
-        guard offsets.count == 2, let begin = offsets[0].integer, let end = offsets[1].integer, begin >= 0, begin <= end,
+        guard offsets.count == 2, let begin = offsets[0].integer, let end = offsets[1].integer, begin >= 0,
+            begin <= end,
             end <= dataBytes
         else {
             let found = offsets.map { $0.integer.map(String.init) ?? $0.kind }.joined(separator: ", ")
@@ -104,7 +106,8 @@ struct SafetensorsHeader {
         }
         guard end - begin == bytes else {
             throw error(
-                subject, found: "\(end - begin) bytes of data", expected: "\(bytes) for \(dtype) of shape \(dimensions)")
+                subject, found: "\(end - begin) bytes of data",
+                expected: "\(bytes) for \(dtype) of shape \(dimensions)")
         }
         return SafetensorsFile.Tensor(
             name: name, dtype: dtype, dimensions: dimensions, offset: dataStart + begin, byteCount: bytes)

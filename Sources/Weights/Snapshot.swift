@@ -2,8 +2,8 @@
 
 import Rollouts
 
-/// One safetensors file of all the config's tensors in order, their data without gaps: for float32, the parameter buffer
-/// itself after a header. Named by its hash, as a `BlobStore` over the same folder expects.
+/// One safetensors file of all the config's tensors in order, their data without gaps: for float32, the parameter
+/// buffer itself after a header. Named by its hash, as a `BlobStore` over the same folder expects.
 package enum Snapshot {
     package struct Written: Equatable, Sendable {
         package let blob: BlobReference
@@ -73,7 +73,8 @@ package enum Snapshot {
         }
         let format = FloatFormat.allCases.first { $0.elementType == file.tensors.first?.type } ?? .float32
         for (found, tensor) in zip(file.tensors, tensors) {
-            guard found.name == tensor.name, found.dimensions == tensor.dimensions, found.type == format.elementType else {
+            guard found.name == tensor.name, found.dimensions == tensor.dimensions, found.type == format.elementType
+            else {
                 throw WeightsError(
                     file: file.path, subject: "tensor \(quoted(found.name))",
                     found: "\(found.dtype) of shape \(found.dimensions)",
@@ -94,7 +95,8 @@ package enum Snapshot {
         let (blob, digests) = writer.finish()
         let path = try writer.file.commit(as: "\(blob.digest)")
         return Written(
-            blob: blob, weightsHash: WeightsHash.combine(tensors: tensors, format: format, digests: digests), path: path)
+            blob: blob, weightsHash: WeightsHash.combine(tensors: tensors, format: format, digests: digests),
+            path: path)
     }
 }
 
@@ -132,7 +134,9 @@ struct TensorEncoder {
 extension SafetensorsFile {
     /// All tensors' bytes; they lie back to back.
     var dataBytes: UnsafeRawBufferPointer {
-        guard let first = tensors.first, let last = tensors.last else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+        guard let first = tensors.first, let last = tensors.last else {
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
         return bytes(from: first.offset, to: last.offset + last.byteCount)
     }
 }

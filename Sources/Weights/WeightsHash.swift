@@ -6,9 +6,9 @@ import Rollouts
 /// Runs `body` for 0..<count, in any order and on any threads, and returns when all are done.
 package typealias ParallelLoop = @Sendable (_ count: Int, _ body: @Sendable (Int) -> Void) -> Void
 
-/// BLAKE2b-256 over, for every tensor in order: its name's UTF-8 bytes, a zero byte, its type's name ("F32"), a zero byte,
-/// its dimensions as 64-bit little-endian integers, and the BLAKE2b-256 of its bytes. The inner hashes do not depend on
-/// each other.
+/// BLAKE2b-256 over, for every tensor in order: its name's UTF-8 bytes, a zero byte, its type's name ("F32"), a zero
+/// byte, its dimensions as 64-bit little-endian integers, and the BLAKE2b-256 of its bytes. The inner hashes do not
+/// depend on each other.
 package enum WeightsHash {
     package static let concurrently: ParallelLoop = { count, body in
         DispatchQueue.concurrentPerform(iterations: count, execute: body)

@@ -139,9 +139,12 @@ import Testing
 
     @Test func `errors of the disk say path, need and remedy`() {
         let full = WeightsError.system("write", file: "/d/f", code: ENOSPC, neededBytes: 42)
-        #expect(full.description == "/d/f: write: expected room for 42 bytes, found No space left on device; "
-            + "free space on its disk or choose another folder")
+        #expect(
+            full.description == "/d/f: write: expected room for 42 bytes, found No space left on device; "
+                + "free space on its disk or choose another folder")
         let denied = WeightsError.system("create", file: "/d/f", code: EROFS)
-        #expect(denied.description.hasPrefix("/d/f: create: expected permission, found Read-only file system; check owner"))
+        #expect(
+            denied.description.hasPrefix("/d/f: create: expected permission, found Read-only file system; check owner")
+        )
     }
 }

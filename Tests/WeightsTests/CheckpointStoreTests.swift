@@ -10,16 +10,20 @@ import Testing
     private let folder = ScratchFolder()
 
     private func make() throws -> (BlobStore, CheckpointStore) {
-        (try BlobStore(directory: folder.path + "/blobs"), try CheckpointStore(directory: folder.path + "/checkpoints"))
+        (
+            try BlobStore(directory: folder.path + "/blobs"),
+            try CheckpointStore(directory: folder.path + "/checkpoints")
+        )
     }
 
     private func state(_ step: Int) -> [UInt8] { Array("{\"cursor\": \(step * 3), \"text\": \"é\\n\"}".utf8) }
 
     @discardableResult
-    private func write(_ step: Int, _ blobs: BlobStore, _ checkpoints: CheckpointStore) throws -> Checkpoint {
+    private func write(_ step: Int, _ blobs: BlobStore, _ checkpoints: CheckpointStore) throws -> CheckpointFolder {
         let weights = try blobs.insert([UInt8](repeating: UInt8(step), count: 100))
         let optimizer = step % 2 == 0 ? try blobs.insert([UInt8](repeating: UInt8(step), count: 200)) : nil
-        return try checkpoints.write(step: step, weights: weights, optimizer: optimizer, state: state(step), from: blobs)
+        return try checkpoints.write(
+            step: step, weights: weights, optimizer: optimizer, state: state(step), from: blobs)
     }
 
     private func newest(_ checkpoints: CheckpointStore) throws -> (Int?, [String]) {
@@ -46,7 +50,8 @@ import Testing
         #expect(list[1].optimizerFile != nil && list[2].optimizerFile == nil)
         for checkpoint in list { try checkpoints.validate(checkpoint) }
         #expect(try newest(checkpoints) == (67, []))
-        #expect(try Disk.names(in: list[1].folder) == ["checkpoint.json", "optimizer.safetensors", "weights.safetensors"])
+        #expect(
+            try Disk.names(in: list[1].folder) == ["checkpoint.json", "optimizer.safetensors", "weights.safetensors"])
     }
 
     @Test func `checkpoint files are second names of the blobs and outlive them`() throws {
@@ -80,7 +85,9 @@ import Testing
         try write(1, blobs, checkpoints)
         let whole = folder.contents("checkpoints/step-000001/checkpoint.json")
         for index in whole.indices {
-            folder.write("checkpoints/step-000001/checkpoint.json", whole.enumerated().map { $0.offset == index ? $0.element ^ 4 : $0.element })
+            folder.write(
+                "checkpoints/step-000001/checkpoint.json",
+                whole.enumerated().map { $0.offset == index ? $0.element ^ 4 : $0.element })
             #expect(try newest(checkpoints).0 == nil, "byte \(index)")
         }
         folder.write("checkpoints/step-000001/checkpoint.json", whole)
@@ -138,5 +145,28 @@ import Testing
         #expect(try checkpoints.list { Issue.record($0) }.map(\.step) == [1])
         try checkpoints.removeLeftovers()
         #expect(try Disk.names(in: checkpoints.directory) == ["notes.txt", "step-000001", "step-2"])
+    }
+
+    @Test(.enabled(if: OtherFileSystem.exists, "/dev/shm is no second file system here"))
+    func `blobs on another file system are copied`() throws {
+        let other = ScratchFolder(in: "/dev/shm")
+        let (blobs, checkpoints) = (try BlobStore(directory: other.path), try make().1)
+        let checkpoint = try write(2, blobs, checkpoints)
+        var status = stat()
+        #expect(stat(checkpoint.weightsFile, &status) == 0 && status.st_nlink == 1)
+        try checkpoints.validate(checkpoint)
+        let finished = folder.write("finished", [7, 8, 9])
+        let reference = BlobReference(digest: Blake2b.hash([7, 8, 9]), byteCount: 3)
+        try blobs.adopt(finished, as: reference)
+        try blobs.verify(reference)
+        #expect(Disk.fileSize(finished) == nil)
+    }
+}
+
+enum OtherFileSystem {
+    static var exists: Bool {
+        var (shared, temporary) = (stat(), stat())
+        return stat("/dev/shm", &shared) == 0 && stat(NSTemporaryDirectory(), &temporary) == 0
+            && shared.st_dev != temporary.st_dev && access("/dev/shm", W_OK) == 0
     }
 }

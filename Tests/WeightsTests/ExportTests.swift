@@ -87,7 +87,9 @@ import Testing
             factor: 4, betaFast: 16, betaSlow: 2, originalContextTokens: 16, attentionFactor: 1.25)
         let config = ModelConfig.tiny(.qwen3, scaling: scaling)
         #expect(try huggingFace(config, config.sampleParameters, .float32).config == config)
-        guard case .yarn(4, 16, 2, 16, let attention?) = try gguf(config, config.sampleParameters, .float32).config.rotaryScaling
+        guard
+            case .yarn(4, 16, 2, 16, let attention?) = try gguf(config, config.sampleParameters, .float32).config
+                .rotaryScaling
         else { return #expect(Bool(false), "another scaling") }
         #expect(abs(attention - 1.25) < 1e-6)
     }
@@ -121,7 +123,8 @@ import Testing
         let members = try #require(try JSONReader.read(Array(text.utf8), file: "", subject: "").object)
         #expect(members["architectures"] == .array([.string("Qwen3ForCausalLM")]))
         #expect(members["torch_dtype"] == .string("bfloat16") && members["head_dim"] == .number("8"))
-        #expect(members["bos_token_id"] == .number("1") && members["eos_token_id"] == .array([.number("2"), .number("3")]))
+        #expect(
+            members["bos_token_id"] == .number("1") && members["eos_token_id"] == .array([.number("2"), .number("3")]))
         #expect(members["rope_scaling"] == .object(["rope_type": .string("linear"), "factor": .number("2.0")]))
         #expect(members["rope_parameters"]?.object?["rope_theta"] == .number("10000.0"))
         #expect(members["rms_norm_eps"] == .number("1e-05") && members["tie_word_embeddings"] == .bool(false))

@@ -56,7 +56,9 @@ struct GGUFBytes {
     }
 }
 
-func le<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { [UInt8]($0) } }
+func le<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { [UInt8]($0) }
+}
 func text(_ text: String) -> [UInt8] { le(UInt64(text.utf8.count)) + Array(text.utf8) }
 func u32(_ value: Int) -> [UInt8] { le(UInt32(value)) }
 func f32(_ value: Float) -> [UInt8] { le(value.bitPattern) }
@@ -111,7 +113,8 @@ extension GGUFBytes {
     private static func layerName(_ name: String) -> String {
         let replaced = [
             ("model.layers.", "blk."), ("post_attention_layernorm", "ffn_norm"), ("input_layernorm", "attn_norm"),
-            ("self_attn.o_proj", "attn_output"), ("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm"),
+            ("self_attn.o_proj", "attn_output"), ("self_attn.q_norm", "attn_q_norm"),
+            ("self_attn.k_norm", "attn_k_norm"),
             ("self_attn.q_proj", "attn_q"), ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"),
             ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"),
         ]

@@ -98,6 +98,13 @@ import Testing
         #expect(refusal { $0.set("general.alignment", 8, text("32")) }.hasSuffix("no integer"))
     }
 
+    @Test func `arrays may not take many times the file's size in memory`() {
+        let count = 1 << 23
+        let array = u32(0) + le(UInt64(count)) + [UInt8](repeating: 0, count: count)
+        let one = refusal { file in for key in ["k", "l", "m"] { file.set(key, 9, array) } }
+        #expect(one == "metadata key `m` count: at most 16777216 array elements in the whole file, 8388608")
+    }
+
     @Test func `an alignment other than 32 moves the data`() throws {
         var file = GGUFBytes()
         file.alignment = 128

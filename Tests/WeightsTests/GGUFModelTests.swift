@@ -44,7 +44,8 @@ import Testing
         var data: [UInt8] = []
         for row in 0..<16 { data += [0x00, 0x3c] + [UInt8](repeating: UInt8(row), count: 32) }
         file.tensors[index].type = 8
-        file.data.replaceSubrange(Int(file.tensors[index].offset)..<Int(file.tensors[index].offset) + data.count, with: data)
+        file.data.replaceSubrange(
+            Int(file.tensors[index].offset)..<Int(file.tensors[index].offset) + data.count, with: data)
         let source = try open(file)
         let shape = try #require(config.tensors.first { $0.name == "model.layers.0.self_attn.q_proj.weight" })
         var values = [Float](repeating: -1, count: shape.elementCount)
@@ -88,15 +89,18 @@ import Testing
     }
 
     @Test func `rope_freqs of Llama 3 is recognised by its numbers`() throws {
-        // Base 500000, head dimension 8: the original context holds 8192 / (2π · 500000^(i/4)) turns of frequency i: 1303,
-        // 49, 1.8438 (between 1 and 4: a blend) and 0.069.
+        // Base 500000, head dimension 8: the original context holds 8192 / (2π · 500000^(i/4)) turns of frequency i:
+        // 1303, 49, 1.8438 (between 1 and 4: a blend) and 0.069.
         for (factor, blend) in [(Float(8), Float(2.6946)), (32, 3.2923)] {
             var file = GGUFBytes.model(.tiny(.llama))
             file.set("llama.rope.freq_base", 6, f32(500_000))
             file.add("rope_freqs.weight", rows: [4], [1, 1, blend, factor])
             let scaling = try open(file).config.rotaryScaling
-            #expect(scaling == .llama3(
-                factor: Double(factor), lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContextTokens: 8192))
+            #expect(
+                scaling
+                    == .llama3(
+                        factor: Double(factor), lowFrequencyFactor: 1, highFrequencyFactor: 4,
+                        originalContextTokens: 8192))
         }
         var ones = GGUFBytes.model(.tiny(.llama))
         ones.add("rope_freqs.weight", rows: [4], [1, 1, 1, 1])
@@ -106,7 +110,8 @@ import Testing
     }
 
     @Test func `the blend between short and long waves is Llama 3's`() {
-        // Base 10^4, D = 64, i = 17: 8192 · 10^(-2.125) / 2π = 9.7771…, i = 20: 4.1228…, i = 22: 2.3185…, i = 25: 0.9777…
+        // Base 10^4, D = 64, i = 17: 8192 · 10^(-2.125) / 2π = 9.7771…, i = 20: 4.1228…, i = 22: 2.3185…, i = 25:
+        // 0.9777…
         let divisors = RotaryFactors.divisors(
             base: 10_000, headDimension: 64, factor: 8, low: 1, high: 4, originalContextTokens: 8192)
         #expect(divisors.count == 32 && divisors[17] == 1 && divisors[20] == 1 && divisors[25] == 8)
@@ -117,7 +122,9 @@ import Testing
 
     @Test func `what is missing, extra or of another shape is named`() {
         #expect(refusal { $0.set("general.architecture", 8, text("gemma")) }.contains("`gemma`"))
-        #expect(refusal { $0.keys.removeAll { $0.0 == "llama.block_count" } }.hasPrefix("metadata key `llama.block_count`"))
+        #expect(
+            refusal { $0.keys.removeAll { $0.0 == "llama.block_count" } }.hasPrefix("metadata key `llama.block_count`")
+        )
         #expect(refusal { $0.set("llama.block_count", 4, u32(1)) }.hasPrefix("tensor `blk.1."))
         #expect(refusal { $0.set("llama.block_count", 4, u32(3)) }.contains("tensor `blk.2.attn_norm.weight`"))
         #expect(refusal { $0.set("llama.block_count", 10, le(UInt64.max)) }.contains("one integer"))
@@ -129,10 +136,12 @@ import Testing
         #expect(refusal { $0.set("llama.feed_forward_length", 9, u32(4) + le(UInt64(0))) }.contains("one integer"))
         #expect(refusal { $0.set("llama.attention.sliding_window", 4, u32(16)) }.contains("whole context"))
         #expect(refusal { $0.set("llama.rope.freq_base", 6, f32(.nan)) }.contains("rotary base"))
-        #expect(refusal { $0.add("blk.0.attn_q.bias", rows: [16], [Float](repeating: 0, count: 16)) }
-            .hasPrefix("tensor `blk.0.attn_q.bias`"))
-        #expect(refusal(.qwen3) { $0.tensors.removeAll { $0.name == Array("blk.1.attn_q_norm.weight".utf8) } }
-            .hasPrefix("tensor `blk.1.attn_q_norm.weight`"))
+        #expect(
+            refusal { $0.add("blk.0.attn_q.bias", rows: [16], [Float](repeating: 0, count: 16)) }
+                .hasPrefix("tensor `blk.0.attn_q.bias`"))
+        #expect(
+            refusal(.qwen3) { $0.tensors.removeAll { $0.name == Array("blk.1.attn_q_norm.weight".utf8) } }
+                .hasPrefix("tensor `blk.1.attn_q_norm.weight`"))
         #expect(refusal { $0.tensors[0].dimensions = [80] }.contains("(vocabulary, hidden)"))
     }
 }

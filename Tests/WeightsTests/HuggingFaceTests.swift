@@ -68,14 +68,18 @@ import Testing
 
     @Test func `names without the model prefix, a spare head and rotary buffers are taken as what they are`() throws {
         let config = ModelConfig.tiny(.llama, tied: true)
-        let spare = [TensorShape("lm_head.weight", [10, 8]), TensorShape("layers.0.self_attn.rotary_emb.inv_freq", [4])]
+        let spare = [
+            TensorShape("lm_head.weight", [10, 8]), TensorShape("layers.0.self_attn.rotary_emb.inv_freq", [4]),
+        ]
         let source = try ModelSource.open(try folder(config, prefix: false, extra: spare).path)
         #expect(try source.parameters() == config.sampleParameters)
     }
 
     @Test func `tokenizer files are handed on`() throws {
         let folder = try folder(.tiny(.llama))
-        guard case .none = try ModelSource.open(folder.path).tokenizer else { return #expect(Bool(false), "no files yet") }
+        guard case .none = try ModelSource.open(folder.path).tokenizer else {
+            return #expect(Bool(false), "no files yet")
+        }
         folder.write("tokenizer.json", "{\"a\":1}")
         folder.write("chat_template.jinja", "{{ x }}")
         guard case .huggingFace(let json, nil, let template, nil) = try ModelSource.open(folder.path).tokenizer else {
@@ -108,16 +112,19 @@ import Testing
         newer["rope_theta"] = .double(500_000)
         let config = try parse(["rope_parameters": .object(newer), "rope_theta": nil])
         #expect(config.rotaryScaling == expected && config.rotaryBase == 500_000)
-        #expect(try parse(["rope_scaling": .object(["type": .string("linear"), "factor": .integer(2)])]).rotaryScaling
-            == .linear(factor: 2))
+        #expect(
+            try parse(["rope_scaling": .object(["type": .string("linear"), "factor": .integer(2)])]).rotaryScaling
+                == .linear(factor: 2))
         #expect(try parse(["rope_scaling": .null]).rotaryScaling == nil)
         #expect(try parse(["rope_parameters": .object(["rope_type": .string("default")])]).rotaryScaling == nil)
         let yarn: [String: JSONValue] = ["rope_type": .string("yarn"), "factor": .double(4)]
-        #expect(try parse(["rope_scaling": .object(yarn)]).rotaryScaling
-            == .yarn(factor: 4, betaFast: 32, betaSlow: 1, originalContextTokens: 64, attentionFactor: nil))
+        #expect(
+            try parse(["rope_scaling": .object(yarn)]).rotaryScaling
+                == .yarn(factor: 4, betaFast: 32, betaSlow: 1, originalContextTokens: 64, attentionFactor: nil))
         // mscale 1 over mscale_all_dim 0.5: (0.1·ln 4 + 1) / (0.05·ln 4 + 1) = 1.138629 / 1.069315.
         let scaled = yarn.merging(["mscale": .double(1), "mscale_all_dim": .double(0.5)]) { $1 }
-        guard case .yarn(_, _, _, _, let attention?) = try parse(["rope_scaling": .object(scaled)]).rotaryScaling else {
+        guard case .yarn(_, _, _, _, let attention?) = try parse(["rope_scaling": .object(scaled)]).rotaryScaling
+        else {
             return #expect(Bool(false), "an attention factor was expected")
         }
         #expect(abs(attention - 1.064821) < 1e-6)
@@ -125,7 +132,8 @@ import Testing
 
     @Test func `what the engine would not compute is refused in words`() {
         #expect(refusal(["architectures": .array([.string("MixtralForCausalLM")])]).contains("`MixtralForCausalLM`"))
-        #expect(refusal(["attention_bias": .bool(true)]).contains("llama models with attention biases are not supported"))
+        #expect(
+            refusal(["attention_bias": .bool(true)]).contains("llama models with attention biases are not supported"))
         #expect(refusal(["mlp_bias": .bool(true)]).contains("biases in the MLP"))
         #expect(refusal(["use_sliding_window": .bool(true)]).contains("sliding-window attention is not supported"))
         #expect(refusal(["layer_types": .array([.string("sliding_attention")])]).contains("full_attention alone"))
@@ -138,12 +146,15 @@ import Testing
         #expect(refusal(["hidden_size": .string("8")]) == "key `hidden_size`: an integer, the text `8`")
         #expect(refusal(["hidden_size": .integer(-8)]) == "model hidden size: 1 to 4194304, -8")
         #expect(refusal(["num_key_value_heads": .integer(3)]).contains("a multiple, 2 for 3 key-value heads"))
-        #expect(refusal(["num_attention_heads": .integer(3), "head_dim": nil]).contains("a divisor of hidden_size, 8"))
+        #expect(
+            refusal(["num_attention_heads": .integer(3), "head_dim": nil]).contains("a divisor of hidden_size, 8"))
         #expect(refusal(["vocab_size": .integer(1 << 40)]).contains("model vocabulary size"))
     }
 
     @Test func `broken folders are named`() throws {
-        func refusal(_ path: String) -> WeightsError? { #expect(throws: WeightsError.self) { try ModelSource.open(path) } }
+        func refusal(_ path: String) -> WeightsError? {
+            #expect(throws: WeightsError.self) { try ModelSource.open(path) }
+        }
         #expect(refusal(scratch.path + "/nothing")?.subject == "open")
         let empty = ScratchFolder(in: scratch)
         #expect(refusal(empty.path)?.found == "no config.json")
@@ -175,11 +186,17 @@ import Testing
             return error?.description ?? "accepted"
         }
         let key = "\"lm_head.weight\": \"model-0.safetensors\""
-        #expect(try refusal { $0.replacing(key, with: "\"lm_head.weight\": \"../model-0.safetensors\"") }.contains("same folder"))
-        #expect(try refusal { $0.replacing(key, with: "\"lm_head.weight\": \"model-1.safetensors\"") }
-            .contains("expected it in model-1.safetensors, as the index says"))
-        #expect(try refusal { $0.replacing(key, with: "\"spare\": \"model-0.safetensors\"") }.contains("no such tensor in the index"))
-        #expect(try refusal { $0.replacing(key, with: key + ", \"spare\": \"model-0.safetensors\"") }.contains("`spare`"))
+        #expect(
+            try refusal { $0.replacing(key, with: "\"lm_head.weight\": \"../model-0.safetensors\"") }.contains(
+                "same folder"))
+        #expect(
+            try refusal { $0.replacing(key, with: "\"lm_head.weight\": \"model-1.safetensors\"") }
+                .contains("expected it in model-1.safetensors, as the index says"))
+        #expect(
+            try refusal { $0.replacing(key, with: "\"spare\": \"model-0.safetensors\"") }.contains(
+                "no such tensor in the index"))
+        #expect(
+            try refusal { $0.replacing(key, with: key + ", \"spare\": \"model-0.safetensors\"") }.contains("`spare`"))
         #expect(try refusal { $0.replacing("model-1.safetensors", with: "model-9.safetensors") }.contains("model-9"))
         #expect(try refusal { _ in "{}" }.contains("weight_map"))
     }

@@ -21,11 +21,14 @@ import Testing
     }
 
     @Test func `three formats, scalars and empty tensors are read in the order of the data`() throws {
-        let header = "{" + [
-            entry("late", "BF16", "[2]", 12, 16), "\"__metadata__\":{\"format\":\"pt\"}",
-            entry("first", "F32", "[2]", 0, 8), entry("scalar", "F16", "[]", 8, 10), entry("none", "F32", "[0,3]", 10, 10),
-            entry("next", "F16", "[1]", 10, 12),
-        ].joined(separator: ",") + "}  "
+        let header =
+            "{"
+            + [
+                entry("late", "BF16", "[2]", 12, 16), "\"__metadata__\":{\"format\":\"pt\"}",
+                entry("first", "F32", "[2]", 0, 8), entry("scalar", "F16", "[]", 8, 10),
+                entry("none", "F32", "[0,3]", 10, 10),
+                entry("next", "F16", "[1]", 10, 12),
+            ].joined(separator: ",") + "}  "
         let data = floatBytes([1.5, -2]) + [0x00, 0x3c, 0x00, 0xc0, 0x80, 0x3f, 0x20, 0xc1]
         let file = try SafetensorsFile(folder.write("x.safetensors", safetensorsBytes(header: header, data: data)))
         #expect(file.metadata == ["format": "pt"])
@@ -83,7 +86,8 @@ import Testing
 
     @Test func `shapes, types and offsets are checked against each other`() {
         #expect(refusal("{\(entry("a", "F31", "[4]", 0, 16))}").contains("type `F31`"))
-        #expect(refusal("{\(entry("a", "F32", "[5]", 0, 16))}") == "tensor `a`: 20 for F32 of shape [5], 16 bytes of data")
+        #expect(
+            refusal("{\(entry("a", "F32", "[5]", 0, 16))}") == "tensor `a`: 20 for F32 of shape [5], 16 bytes of data")
         #expect(refusal("{\(entry("a", "F32", "[1,1,1,1,1,1,1,1,4]", 0, 16))}").contains("at most 8, 9 dimensions"))
         #expect(refusal("{\(entry("a", "F32", "[-4]", 0, 16))}").contains("an integer from 0"))
         #expect(refusal("{\(entry("a", "F32", "[1.5]", 0, 16))}").contains("an integer from 0"))
@@ -93,13 +97,15 @@ import Testing
         #expect(refusal("{\(entry("a", "F32", "[4]", 4, 20))}").contains("begin ≤ end ≤ 16"))
         #expect(refusal("{\(entry("a", "F32", "[4]", -16, 0))}").contains("begin ≤ end"))
         #expect(refusal("{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,8,16]}}").contains("begin ≤ end"))
-        #expect(refusal("{\"a\":{\"dtype\":\"F32\",\"shape\":[4]}}").contains("the keys dtype, shape and data_offsets"))
+        #expect(
+            refusal("{\"a\":{\"dtype\":\"F32\",\"shape\":[4]}}").contains("the keys dtype, shape and data_offsets"))
         #expect(refusal("{\"a\":7}").contains("the keys dtype, shape and data_offsets"))
     }
 
     @Test func `the data is covered once and whole`() {
         #expect(refusal("{\(entry("a", "F32", "[1]", 0, 4)),\(entry("b", "F32", "[2]", 8, 16))}").contains("no gap"))
-        #expect(refusal("{\(entry("a", "F32", "[3]", 0, 12)),\(entry("b", "F32", "[2]", 8, 16))}").contains("no overlap"))
+        #expect(
+            refusal("{\(entry("a", "F32", "[3]", 0, 12)),\(entry("b", "F32", "[2]", 8, 16))}").contains("no overlap"))
         #expect(refusal("{\(entry("a", "F32", "[3]", 4, 16))}").contains("a start at byte 4"))
         #expect(refusal("{\(entry("a", "F32", "[3]", 0, 12))}") == "data: 12, where the last tensor ends, 16 bytes")
         #expect(refusal("{}").contains("data: 0"))
@@ -119,5 +125,19 @@ import Testing
         let file = try SafetensorsFile(path)
         #expect(file.tensors.map(\.name) == tensors.map(\.name) && file.metadata == ["k": "v\u{1}"])
         #expect(file.tensors[0].offset % 64 == 0)
+    }
+
+    @Test func `random damage never traps`() throws {
+        let header = "{\(entry("a", "F32", "[2]", 0, 8)),\(entry("b", "BF16", "[2,2]", 8, 16))}"
+        let whole = safetensorsBytes(header: header, data: [UInt8](repeating: 0, count: 16))
+        var random = SplitMix(seed: 5)
+        var refused = 0
+        for _ in 0..<2000 {
+            var bytes = whole
+            for _ in 0..<2 { bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next()) }
+            let path = folder.write("x", bytes)
+            do { _ = try SafetensorsFile(path) } catch { refused += 1 }
+        }
+        #expect(refused > 1000)
     }
 }

@@ -17,9 +17,9 @@ final class ScratchFolder {
         precondition(mkdir(path, 0o755) == 0, "\(path): no folder")
     }
 
-    init() {
+    init(in place: String = NSTemporaryDirectory()) {
         parent = nil
-        var template = Array((NSTemporaryDirectory() + "/weights-XXXXXX").utf8CString)
+        var template = Array((place + "/weights-XXXXXX").utf8CString)
         precondition(mkdtemp(&template) != nil, "no temporary folder")
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
@@ -53,7 +53,13 @@ final class ScratchFolder {
         return [UInt8](data)
     }
 
-    var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path).sorted()) ?? [] }
+    var names: [String] {
+        do {
+            return try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+        } catch {
+            preconditionFailure("\(path): \(error)")
+        }
+    }
 }
 
 extension ModelConfig {

@@ -21,10 +21,14 @@ import Testing
     @Test(.enabled(if: access(path, R_OK) == 0, "models/SmolLM2-135M-Instruct.Q4_1.gguf is not there"))
     func `every tensor has the golden sums and first and last values`() throws {
         let source = try ModelSource.open(SmolLM2Tests.path)
-        #expect(source.config == ModelConfig(
-            family: .llama, vocabularySize: 49_152, hiddenSize: 576, layerCount: 30, headCount: 9, keyValueHeadCount: 3,
-            headDimension: 64, intermediateSize: 1536, rmsEpsilon: 1e-5, rotaryBase: 100_000, contextTokens: 8192,
-            tiedEmbeddings: true))
+        #expect(
+            source.config
+                == ModelConfig(
+                    family: .llama, vocabularySize: 49_152, hiddenSize: 576, layerCount: 30, headCount: 9,
+                    keyValueHeadCount: 3,
+                    headDimension: 64, intermediateSize: 1536, rmsEpsilon: 1e-5, rotaryBase: 100_000,
+                    contextTokens: 8192,
+                    tiedEmbeddings: true))
         guard case .gguf(let keys) = source.tokenizer else { return #expect(Bool(false), "no tokenizer") }
         #expect(keys["tokenizer.ggml.tokens"]?.strings?.count == 49_152)
         var golden: [String: Row] = [:]

@@ -35,7 +35,8 @@ import Testing
     }
 
     @Test func `BLAKE2b-256 of abc`() {
-        #expect("\(Blake2b.hash(Array("abc".utf8)))" == "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319")
+        #expect(
+            "\(Blake2b.hash(Array("abc".utf8)))" == "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319")
     }
 
     @Test func `the weights hash is the one defined, on one thread and on many`() {
@@ -62,7 +63,9 @@ import Testing
     @Test func `a bfloat16 snapshot has its own hash and half the data`() throws {
         let written = try write(SnapshotTests.golden, SnapshotTests.goldenParameters, .bfloat16, to: folder)
         #expect("\(written.weightsHash)" == SnapshotTests.goldenBrainFloatHash)
-        #expect(try read(written.path, SnapshotTests.golden, expecting: written.weightsHash).0 == SnapshotTests.goldenParameters)
+        #expect(
+            try read(written.path, SnapshotTests.golden, expecting: written.weightsHash).0
+                == SnapshotTests.goldenParameters)
     }
 
     @Test func `values beyond float16 are refused, not made infinite`() throws {
@@ -129,7 +132,8 @@ import Testing
         let second = first.map { $0 * $0 }
         let (blob, path) = try first.withUnsafeBufferPointer { a in
             try second.withUnsafeBufferPointer { b in
-                try OptimizerSnapshot.write(config: config, firstMoment: a, secondMoment: b, updateCount: 17, to: folder.path)
+                try OptimizerSnapshot.write(
+                    config: config, firstMoment: a, secondMoment: b, updateCount: 17, to: folder.path)
             }
         }
         #expect(path.hasSuffix("\(blob.digest)"))
@@ -138,7 +142,8 @@ import Testing
             var b = a
             let count = try a.withUnsafeMutableBufferPointer { a in
                 try b.withUnsafeMutableBufferPointer { b in
-                    try OptimizerSnapshot.read(file: path, config: config, expecting: blob, firstMoment: a, secondMoment: b)
+                    try OptimizerSnapshot.read(
+                        file: path, config: config, expecting: blob, firstMoment: a, secondMoment: b)
                 }
             }
             return (count, a, b)
