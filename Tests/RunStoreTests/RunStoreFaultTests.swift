@@ -145,7 +145,8 @@ import Testing
         }
         let error = #expect(throws: RunStoreError.self) { try store.records() }
         #expect(
-            error?.description.contains("training group 1 of step 3, completion 1: token arrays do not verify") == true)
+            error?.description.contains("training group 1 of step 3, completion 1: token arrays do not verify") == true
+        )
     }
 
     @Test func `does not exist cannot be read`() throws {
