@@ -70,7 +70,8 @@ struct RecipeChecks {
                 try require(source.filterValue == nil, "\(key).filter_value", Self.onlyForPath)
             } else {
                 try require(
-                    source.count == standard.count, "\(key).count", "is for generated tasks; a file has the rows it has"
+                    source.count == standard.count, "\(key).count",
+                    "is for generated tasks; a file has the rows it has"
                 )
                 try require(
                     (source.filterField == nil) == (source.filterValue == nil), "\(key).filter_field",

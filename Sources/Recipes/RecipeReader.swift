@@ -52,7 +52,9 @@ package enum RecipeReader {
         defer { fclose(file) }
         var bytes = [UInt8](repeating: 0, count: byteLimit + 1)
         let count = fread(&bytes, 1, bytes.count, file)
-        guard ferror(file) == 0 else { throw failure("the recipe cannot be read: \(String(cString: strerror(errno)))") }
+        guard ferror(file) == 0 else {
+            throw failure("the recipe cannot be read: \(String(cString: strerror(errno)))")
+        }
         guard count <= byteLimit else { throw failure("longer than \(byteLimit) bytes: this is no recipe") }
         guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
             throw failure("is not UTF-8 text: this is no recipe")

@@ -75,7 +75,8 @@ enum RecipeTables {
             .integer(
                 "count", \.count, 1...10_000_000,
                 "Generated task: distinct instances to make, fewer where it has fewer."),
-            .text("prompt_field", \.promptField, "JSONL: field with the question, or with a list of turns.", .nonEmpty),
+            .text(
+                "prompt_field", \.promptField, "JSONL: field with the question, or with a list of turns.", .nonEmpty),
             .text("answer_field", \.answerField, "JSONL: field with the answer.", .nonEmpty),
             .optionalText(
                 "answer_after", \.answerAfter, "JSONL: the answer is what follows the last of these in its field.",
@@ -144,7 +145,8 @@ enum RecipeTables {
             .number("clip_high", \.clipHigh, .from(0), "Importance ratios above 1 + this stop pushing."),
             .choice("loss_aggregation", \.lossAggregation, "How token losses are averaged."),
             .number(
-                "kl_coefficient", \.klCoefficient, .from(0), "Weight of the distance to the reference policy; 0 is off."
+                "kl_coefficient", \.klCoefficient, .from(0),
+                "Weight of the distance to the reference policy; 0 is off."
             ),
             .choice("kl_estimator", \.klEstimator, "How that distance is estimated."),
             .choice("kl_placement", \.klPlacement, "Added to the loss or taken off the reward."),
@@ -152,7 +154,8 @@ enum RecipeTables {
             .integer("epochs_per_batch", \.epochsPerBatch, 1...64, "Passes over a step's groups."),
             .choice("overlong", \.overlong, "What happens to completions cut off at max_new_tokens."),
             .integer(
-                "overlong_buffer", \.overlongBuffer, 1...131072, "penalty: tokens before the limit over which it grows."
+                "overlong_buffer", \.overlongBuffer, 1...131072,
+                "penalty: tokens before the limit over which it grows."
             ),
             .number("overlong_factor", \.overlongFactor, .from(0), "penalty: reward taken off at the limit."),
             .flag("drop_equal_groups", \.dropEqualGroups, "Leave out groups whose rewards are all equal."),
@@ -170,7 +173,8 @@ enum RecipeTables {
             .number("beta1", \.beta1, .from(0, below: 1), "Memory of the gradient's mean."),
             .number("beta2", \.beta2, .from(0, below: 1), "Memory of the gradient's square."),
             .number("epsilon", \.epsilon, .above(0), "Added to the root of the square."),
-            .number("weight_decay", \.weightDecay, .from(0), "Share of a weight taken off per step and learning rate."),
+            .number(
+                "weight_decay", \.weightDecay, .from(0), "Share of a weight taken off per step and learning rate."),
             .number("gradient_clip", \.gradientClip, .from(0), "Largest global gradient norm; 0 is off."),
             .integer("token_budget", \.tokenBudget, 16...16_777_216, "Most tokens in one micro-batch."),
         ])
@@ -208,7 +212,8 @@ enum RecipeTables {
             .integer("local_verifier", \.localVerifier, 0...256, "Verifier workers that it starts itself."),
             .integer("local_learner", \.localLearner, 0...16, "Learners that it starts itself."),
             .number(
-                "heartbeat_seconds", \.heartbeatSeconds, .above(0, upTo: 3600), "Time between a worker's signs of life."
+                "heartbeat_seconds", \.heartbeatSeconds, .above(0, upTo: 3600),
+                "Time between a worker's signs of life."
             ),
             .integer("heartbeats_missed", \.heartbeatsMissed, 1...1000, "Silence of so many of them loses a worker."),
             .number(

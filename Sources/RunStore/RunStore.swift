@@ -6,8 +6,8 @@ import Foundation
 import GRDB
 import Rollouts
 
-/// The store of one run. Use from one thread at a time; readers in other processes do not disturb it.
-package final class RunStore {
+/// The store of one run. Safe from any thread, one call after the other; readers in other processes do not disturb it.
+package final class RunStore: Sendable {
     package let path: String
     let queue: DatabaseQueue
     /// Nil in a store that is open for reading only.
@@ -16,7 +16,7 @@ package final class RunStore {
     private let clock: @Sendable () -> Double
 
     /// A class, because `RunLock` is not copyable and optional.
-    private final class LockBox {
+    private final class LockBox: Sendable {
         let lock: RunLock
         init(_ lock: consuming RunLock) { self.lock = lock }
     }
@@ -34,7 +34,7 @@ package final class RunStore {
             configuration.busyMode = .timeout(5)
             let isNew = !FileManager.default.fileExists(atPath: path)
             let queue = try DatabaseQueue(path: path, configuration: configuration)
-            try RunStore.verify(queue, path: path, mayBeEmpty: true)
+            try RunStore.verify(queue, path: path, isWriter: true)
             try queue.inDatabase(RunStore.makeDurable)
             try RunSchema.migrator.migrate(queue)
             self.epoch = try queue.write { database in
@@ -42,7 +42,7 @@ package final class RunStore {
                     sql: "INSERT OR IGNORE INTO run (id, created_at) VALUES (1, ?)", arguments: [clock()])
                 let count = try Int.fetchOne(database, sql: "SELECT open_count FROM run") ?? 0
                 try database.execute(sql: "UPDATE run SET open_count = open_count + 1")
-                return UInt64(count)
+                return UInt64(max(0, count))
             }
             if isNew { try RunStore.synchronizeFolder(of: path) }
             self.queue = queue
@@ -62,8 +62,10 @@ package final class RunStore {
             configuration.readonly = true
             configuration.busyMode = .timeout(5)
             let queue = try DatabaseQueue(path: path, configuration: configuration)
-            try RunStore.verify(queue, path: path, mayBeEmpty: false)
-            self.epoch = try queue.read { UInt64(try Int.fetchOne($0, sql: "SELECT open_count FROM run") ?? 0) }
+            try RunStore.verify(queue, path: path, isWriter: false)
+            self.epoch = try queue.read {
+                UInt64(max(0, try Int.fetchOne($0, sql: "SELECT open_count FROM run") ?? 0))
+            }
             self.queue = queue
         } catch {
             throw RunStoreError(error, path: path, operation: "opening")
@@ -74,15 +76,17 @@ package final class RunStore {
     }
 
     /// Refuses what is no store of a run, what a newer program wrote, and what is damaged.
-    private static func verify(_ queue: DatabaseQueue, path: String, mayBeEmpty: Bool) throws {
+    /// - Parameter isWriter: a new file has no tables yet; a reader leaves the check of every page to the writer.
+    private static func verify(_ queue: DatabaseQueue, path: String, isWriter: Bool) throws {
         try queue.read { database in
             let identifier = try Int.fetchOne(database, sql: "PRAGMA application_id")
             let tables = try String.fetchAll(database, sql: "SELECT name FROM sqlite_master WHERE type = 'table'")
             let isOurs = identifier == RunSchema.applicationIdentifier
-            guard mayBeEmpty ? isOurs || tables.isEmpty : isOurs && tables.contains("run") else {
+            guard isWriter ? isOurs || tables.isEmpty : isOurs && tables.contains("run") else {
                 throw RunStoreError.foreign(path: path)
             }
             if try RunSchema.migrator.hasBeenSuperseded(database) { throw RunStoreError.newerSchema(path: path) }
+            guard isWriter else { return }
             let report = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer to a check"
             guard report == "ok" else { throw RunStoreError.damaged(path: path, detail: report) }
         }
@@ -103,10 +107,10 @@ package final class RunStore {
     private static func synchronizeFolder(of path: String) throws {
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
         let descriptor = open(folder, O_RDONLY | O_CLOEXEC)
+        defer { if descriptor >= 0 { close(descriptor) } }
         guard descriptor >= 0, fsync(descriptor) == 0 else {
             throw RunStoreError.cannotOpen(path: folder, reason: String(cString: strerror(errno)))
         }
-        close(descriptor)
     }
 
     /// How many times the run was opened for writing before this: 0 for a fresh run. Durable before anything else is.

@@ -93,7 +93,8 @@ extension Row {
             version: PolicyVersion(try unsigned("manifest_version")), weightsHash: try digest("manifest_weights_hash"),
             weights: BlobReference(digest: try digest("weights_digest"), byteCount: try integer("weights_bytes")),
             optimizer: hasOptimizer
-                ? BlobReference(digest: try digest("optimizer_digest"), byteCount: try integer("optimizer_bytes")) : nil
+                ? BlobReference(digest: try digest("optimizer_digest"), byteCount: try integer("optimizer_bytes"))
+                : nil
         )
     }
 }

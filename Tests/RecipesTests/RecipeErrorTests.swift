@@ -30,7 +30,8 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
 
     @Test func `a key that has two homes is pointed to both`() {
         #expect(
-            message("every_steps: 1\n").hasSuffix("did you mean `evaluation.every_steps` or `checkpoint.every_steps`?"))
+            message("every_steps: 1\n").hasSuffix("did you mean `evaluation.every_steps` or `checkpoint.every_steps`?")
+        )
     }
 
     @Test func `British spelling is understood as a slip`() {
