@@ -97,7 +97,8 @@ package struct Dataset: Sendable {
             sources[place].path == nil ? paths[place] : String(paths[place].split(separator: "/").last ?? "")
         }
         let unfiltered = files.indices.map { place in
-            files.indices.contains { files[$0] == files[place] && paths[$0] != paths[place] } ? paths[place] : files[place]
+            let isAmbiguous = files.indices.contains { files[$0] == files[place] && paths[$0] != paths[place] }
+            return isAmbiguous ? paths[place] : files[place]
         }
         return unfiltered.indices.map { place in
             let isShared = unfiltered.count { $0 == unfiltered[place] } > 1
