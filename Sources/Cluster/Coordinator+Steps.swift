@@ -193,11 +193,20 @@ extension Coordinator {
     }
 
     mutating func failStore(_ reason: String) {
-        stop(
-            .failed(
-                step: progress.checkpoint.step,
-                reason: "the run's store failed: \(reason); make room or mend the disk, then resume the run"),
-            isStored: false)
+        stop(.failed(step: progress.checkpoint.step, reason: Self.storeFailure(reason)), isStored: false)
+    }
+
+    /// The very record of the end could not be stored: then nothing that followed it was performed either.
+    mutating func lastWords(after event: Event) -> [Effect] {
+        guard case .storeFailed(let reason) = event, progress.isEndStored else { return [] }
+        progress.outcome = nil
+        failStore(reason)
+        defer { outbox = [] }
+        return outbox
+    }
+
+    private static func storeFailure(_ reason: String) -> String {
+        "the run's store failed: \(reason); make room or mend the disk, then resume the run"
     }
 
     /// The core's last words.
@@ -206,6 +215,7 @@ extension Coordinator {
         abandonOpenGroups()
         evaluation.abandon()
         training.stop()
+        progress.isEndStored = isStored
         if isStored { persist(.finished(outcome)) }
         let reason =
             switch outcome {

@@ -47,7 +47,7 @@ package struct Coordinator: Sendable, Equatable {
 
     /// Effects must be performed in the order given: what must be durable comes before the message that promises it.
     package mutating func handle(_ event: Event, at now: MonotonicTime) -> [Effect] {
-        guard !progress.isFinished else { return [] }
+        guard !progress.isFinished else { return lastWords(after: event) }
         self.now = max(self.now, now)
         switch event {
         case .start: begin()

@@ -5,12 +5,18 @@ import Rollouts
 extension Coordinator {
     /// Traps with the whole state if an invariant is broken. The simulator calls it after every event.
     package func checkInvariants() {
+        if let violatedInvariant { preconditionFailure("\(violatedInvariant)\n\(self)") }
+    }
+
+    /// The first invariant that does not hold, with what breaks it.
+    package var violatedInvariant: String? {
         for check in [
             emitEverything, oneLiveHolderPerLease, noTokenTrainsPastTheStalenessBound, versionsOnlyGrow,
             rolloutsOnlyAfterProof, noEffectsAfterStop,
         ] {
-            if let violation = check() { preconditionFailure("\(violation)\n\(self)") }
+            if let violation = check() { return violation }
         }
+        return nil
     }
 
     /// Every dispatched group is in exactly one place until it ends: with the rollout scheduler while it is sampled,

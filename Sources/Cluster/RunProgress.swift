@@ -38,6 +38,8 @@ struct RunProgress: Equatable, Sendable {
     var pause: Pause?
     var isStopping = false
     var outcome: RunOutcome?
+    /// The outcome was asked to be made durable.
+    var isEndStored = false
     /// When the last step was trained, or the run was started.
     var lastStepAt: MonotonicTime?
 

@@ -1,0 +1,138 @@
+// One worker process of the simulation: the real worker's core over a scripted shell.
+
+import Cluster
+import Rollouts
+
+/// The shell does one thing at a time, in the order asked. What it does is scripted; what it holds (policy, learner) is
+/// changed only by what the core asked for.
+struct SimulatedWorker: Sendable {
+    enum Step: Sendable {
+        case load(PolicyManifest)
+        case restartLearner(PolicyManifest)
+        case work(LeaseIdentifier, WorkOrder)
+        case progress(LeaseIdentifier, unitsDone: UInt64)
+    }
+
+    let index: Int
+    let roles: [WorkerRole]
+    /// Counts the processes that ran in this place; stale occurrences name an older one.
+    private(set) var incarnation = 0
+    private(set) var core: WorkerCore?
+    /// The connection its socket has at the moment; nil while there is none.
+    var connection: Int?
+    /// The time of the earliest tick that is scheduled.
+    var tickAt: MonotonicTime?
+    /// Unusable answers of this process: three of them ban it.
+    var strikeCount = 0
+
+    private var policy: PolicyManifest?
+    private var learner: ScriptedLearner?
+    private var open: [LeaseIdentifier] = []
+    private var busyUntil = MonotonicTime.zero
+
+    init(index: Int, roles: [WorkerRole]) {
+        self.index = index
+        self.roles = roles
+    }
+
+    var isAlive: Bool { core != nil }
+    var name: String { "w\(index).\(incarnation)" }
+    var nextDeadline: MonotonicTime? { core?.nextDeadline }
+
+    mutating func start(slots: Int, at now: MonotonicTime) {
+        incarnation += 1
+        core = WorkerCore(
+            hello: Hello(
+                protocolVersion: .current, worker: name, host: "host\(index)", processIdentifier: Int32(incarnation),
+                roles: roles, threads: 1, rolloutSlots: slots, verificationSlots: slots, kernel: "scripted"))
+        policy = nil
+        learner = nil
+        open = []
+        busyUntil = now
+        tickAt = nil
+        strikeCount = 0
+        connection = nil
+    }
+
+    mutating func kill() {
+        core = nil
+        connection = nil
+    }
+
+    mutating func handle(_ event: WorkerEvent, at now: MonotonicTime) -> [WorkerEffect] {
+        core?.handle(event, at: now) ?? []
+    }
+
+    // MARK: the scripted shell
+
+    /// When a step that takes this long, started after everything before it, is done.
+    mutating func occupy(for duration: Duration, at now: MonotonicTime) -> MonotonicTime {
+        busyUntil = max(busyUntil, now) + duration
+        return busyUntil
+    }
+
+    mutating func open(_ lease: LeaseIdentifier) { open.append(lease) }
+
+    /// - Parameter isHalfDone: a training that is cut short may have changed the learner's state.
+    mutating func cancel(_ lease: LeaseIdentifier, isHalfDone: Bool) {
+        open.removeAll { $0 == lease }
+        if isHalfDone { learner = nil }
+    }
+
+    mutating func load(_ manifest: PolicyManifest, keepingWeights: Bool = false) {
+        let former = policy
+        policy = manifest
+        if keepingWeights, let former { policy?.weightsHash = former.weightsHash }
+    }
+
+    /// Returns what is wrong with being asked for this.
+    mutating func restartLearner(_ manifest: PolicyManifest) -> String? {
+        guard policy?.version == manifest.version, policy?.weightsHash == manifest.weightsHash else {
+            return "\(name) is to restart its learner from a policy that it does not hold"
+        }
+        learner = ScriptedLearner(from: manifest)
+        return nil
+    }
+
+    enum Result {
+        case cancelled
+        case report(WorkReport)
+        case violation(String)
+    }
+
+    /// Does the work at the moment it is done.
+    mutating func finish(_ lease: LeaseIdentifier, _ order: WorkOrder) -> Result {
+        guard open.contains(lease) else { return .cancelled }
+        open.removeAll { $0 == lease }
+        switch order {
+        case .rollout(let assignment):
+            guard let policy, policy.version == assignment.version else {
+                return .violation("\(name) samples \(assignment.prompt.key) while holding another version")
+            }
+            let completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            return .report(.completions(completions, seconds: 1))
+        case .verify(let assignment):
+            return .report(.verdicts(ScriptedWork.verdicts(for: assignment), seconds: 1))
+        case .train(let assignment, let groups):
+            guard learner?.version == assignment.base, groups.count == assignment.groupCount else {
+                return .violation(
+                    "\(name) trains step \(assignment.step) from \(learner.map { "\($0.version.rawValue)" } ?? "nothing")")
+            }
+            guard let report = learner?.train(assignment, groups) else { return .cancelled }
+            return .report(.trained(report, seconds: 1))
+        case .pretrain(let assignment):
+            guard let report = learner?.pretrain(assignment) else {
+                return .violation("\(name) pre-trains without a learner")
+            }
+            return .report(.trained(report, seconds: 1))
+        case .saveCheckpoint:
+            guard let learner else { return .violation("\(name) has nothing to save") }
+            return .report(.trained(learner.report(step: Int(learner.version.rawValue), checkpoint: true), seconds: 1))
+        case .score:
+            return .report(.scored([]))
+        }
+    }
+
+    /// Training failed half-way: its state is of no use.
+    mutating func breakLearner() { learner = nil }
+}

@@ -1,0 +1,149 @@
+// The coordinator's process in the simulation: its shell, its store, its crashes.
+
+import Cluster
+import Rollouts
+
+extension Simulator {
+    mutating func startCoordinator() {
+        guard coordinator == nil else { return }
+        var start = scenario.start
+        if !isFirstStart {
+            epoch += 1
+            start = RunHistory(records).resumed(start, leaseEpoch: epoch)
+            if !start.accepted.isEmpty { marks.hit(.groupRecovered) }
+            ledger.restart()
+        }
+        isFirstStart = false
+        coordinator = Coordinator(options: scenario.options, start: start)
+        coordinatorTickAt = nil
+        tell(.start)
+    }
+
+    /// Hands an event to the core and performs what it says, in order, unless the process dies half-way.
+    mutating func tell(_ first: Event) {
+        var events = [first]
+        while !events.isEmpty {
+            guard var core = coordinator else { return }
+            coordinator = nil
+            let event = events.removeFirst()
+            var effects = core.handle(event, at: now)
+            if let broken = core.violatedInvariant { fail(broken) }
+            coordinator = core
+            trace.absorb(effects.count)
+            say("coordinator ⇐ \(Narration.words(event))")
+            ledger.answered(event, with: effects)
+            countMarks(of: event, effects)
+            if sabotage == .sendBeforePersist {
+                effects = effects.filter { !isRecord($0) } + effects.filter(isRecord)
+            }
+            let crashAt = crashPoint(among: effects.count)
+            for (place, effect) in effects.enumerated() {
+                if place == crashAt {
+                    marks.hit(.crashedBetweenEffects)
+                    return crashCoordinator()
+                }
+                if case .persist = effect, chance(scenario.faults.storeFailed) {
+                    marks.hit(.storeFailed)
+                    events = [.storeFailed(reason: "no space left on device")]
+                    break
+                }
+                say("    \(Narration.words(effect))")
+                ledger.performed(effect)
+                if let event = perform(effect) { events.append(event) }
+                if coordinator == nil { return }
+            }
+            if crashAt == effects.count { return crashCoordinator() }
+        }
+        scheduleCoordinatorTick()
+    }
+
+    private func isRecord(_ effect: Effect) -> Bool { if case .persist = effect { true } else { false } }
+
+    /// Where in a list of effects the process dies; nil for not at all.
+    private mutating func crashPoint(among count: Int) -> Int? {
+        chance(scenario.faults.coordinatorCrashed) ? dice.integer(0...count) : nil
+    }
+
+    /// Returns an event that follows at once.
+    private mutating func perform(_ effect: Effect) -> Event? {
+        switch effect {
+        case .send(let message, let peer): sendDown(message, to: peer)
+        case .persist(let record): records.append(record)
+        case .drawPrompts(let purpose, let step, let ordinals, let position):
+            if ordinals.lowerBound > 0 { marks.hit(.moreDrawn) }
+            return .promptsDrawn(ScriptedWork.prompts(purpose, step: step, ordinals: ordinals, position: position))
+        case .rewind: marks.hit(.rewound)
+        case .forgetBlobs(let version): forgottenBefore = max(forgottenBefore, version)
+        case .finish(let outcome): finish(outcome)
+        case .report, .reportEvaluation, .note: break
+        }
+        return nil
+    }
+
+    private mutating func finish(_ outcome: RunOutcome) {
+        switch outcome {
+        case .completed:
+            self.outcome = outcome
+        case .interrupted:
+            endCoordinator(restartingAfter: dice.duration(100_000...3_000_000))
+        case .failed:
+            marks.hit(.runFailed)
+            endCoordinator(restartingAfter: dice.duration(1_000_000...5_000_000))
+        }
+    }
+
+    mutating func crashCoordinator() {
+        say("the coordinator crashes")
+        marks.hit(.coordinatorCrashed)
+        if sabotage == .forgetRecords { records.removeLast(min(3, records.count)) }
+        endCoordinator(restartingAfter: dice.duration(100_000...8_000_000))
+    }
+
+    private mutating func endCoordinator(restartingAfter wait: Duration) {
+        coordinator = nil
+        coordinatorTickAt = nil
+        let start = now + wait
+        for worker in workers where worker.isAlive {
+            guard let connection = worker.connection, dice.chance(0.5) else { continue }
+            let reconnects = Occurrence.socketReconnects(
+                worker.index, incarnation: worker.incarnation, former: connection)
+            queue.schedule(reconnects, at: start + dice.duration(1_000...2_000_000))
+        }
+        network.closeAll()
+        queue.schedule(.coordinatorStarts, at: start)
+    }
+
+    private mutating func scheduleCoordinatorTick() {
+        guard let deadline = coordinator?.nextDeadline else { return }
+        if let tickAt = coordinatorTickAt, tickAt <= deadline { return }
+        coordinatorTickAt = deadline
+        queue.schedule(.coordinatorTicks(epoch: epoch), at: deadline)
+    }
+
+    private mutating func sendDown(_ message: Message, to peer: PeerIdentifier) {
+        let connection = network.index(of: peer)
+        guard network[connection].isOpen, network[connection].epoch == epoch else {
+            // The transport knows no such peer; it may or may not say so.
+            if chance(0.5) { queue.schedule(.disconnected(peer, epoch: epoch), at: now + dice.duration(0...100_000)) }
+            return
+        }
+        transmit(message, on: connection, isUp: false)
+    }
+
+    private mutating func countMarks(of event: Event, _ effects: [Effect]) {
+        for effect in effects {
+            switch effect {
+            case .note(let note):
+                if note.text.contains("given to another") { marks.hit(.leaseReleased) }
+                if note.text.contains("is refused") { marks.hit(.workerRefused) }
+                if note.text.contains("paused") { marks.hit(.paused) }
+            case .persist(.groupDropped): marks.hit(.groupDropped)
+            case .send(.train, _):
+                if case .received(.hello, _) = event { marks.hit(.learnerKeptOverReconnect) }
+            default: break
+            }
+        }
+        guard let core = coordinator, case .received = event else { return }
+        if core.status.counters.duplicateCount > 0, effects.count <= 1 { marks.hit(.resultLateOrTwice) }
+    }
+}
