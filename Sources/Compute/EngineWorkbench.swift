@@ -20,7 +20,7 @@ package final class EngineWorkbench: Workbench {
     }
 
     /// What this host computes with, for `worker info` and the hello.
-    package static var kernelName: String { "float32 OpenBLAS " + MatrixLibrary.kernelName }
+    package static var kernelName: String { "float32 OpenBLAS " + BLAS.kernelName }
 
     /// Everything that belongs to one welcome.
     private struct Session {

@@ -90,7 +90,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func receive(_ frame: [UInt8], from peer: PeerIdentifier) {
         let known = conversations[peer]
         var conversation = known ?? .coordinator(run: runName)
-        let limit = known == nil ? WireLimits.payloadBytesBeforeAdmission : WireLimits.payloadBytes
+        let limit = known == nil ? WireLimits.payloadBytesBeforeAdmission : WireLimits.maximumPayloadBytes
         do throws(WireError) {
             let received = try conversation.open(frame, payloadLimitBytes: limit)
             if known == nil {

@@ -97,7 +97,7 @@ package final class LocalWorkers {
             "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
             String(child.threads), "--local",
         ]
-        FileManager.default.createFile(atPath: logPath(index), contents: nil)
+        _ = FileManager.default.createFile(atPath: logPath(index), contents: nil)
         guard let log = FileHandle(forWritingAtPath: logPath(index)) else {
             throw RuntimeError("cannot write the worker's log `\(logPath(index))`: \(errnoText())")
         }
