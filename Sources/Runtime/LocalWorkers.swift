@@ -97,10 +97,14 @@ package final class LocalWorkers {
             "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
             String(child.threads), "--local",
         ]
-        _ = FileManager.default.createFile(atPath: logPath(index), contents: nil)
+        if !FileManager.default.fileExists(atPath: logPath(index)) {
+            _ = FileManager.default.createFile(atPath: logPath(index), contents: nil)
+        }
         guard let log = FileHandle(forWritingAtPath: logPath(index)) else {
             throw RuntimeError("cannot write the worker's log `\(logPath(index))`: \(errnoText())")
         }
+        // An earlier process's last words stay: they say why it ended.
+        log.seekToEndOfFile()
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = log
         process.standardError = log
