@@ -32,7 +32,8 @@ extension HuggingFaceReader {
             case "ByteLevel" where !sawByteLevel:
                 sawByteLevel = true
                 if try part.bool("add_prefix_space") ?? true {
-                    throw part.refused("add_prefix_space", advice: "only tokenizers that add no space before the text are")
+                    throw part.refused(
+                        "add_prefix_space", advice: "only tokenizers that add no space before the text are")
                 }
                 guard try part.bool("use_regex") ?? true else { continue }
                 guard pattern == nil else {
@@ -61,7 +62,8 @@ extension HuggingFaceReader {
         }
         guard let pattern = PreTokenizer(regularExpression: text) else {
             throw .unsupported(
-                source: part.source, subject: "`\(part.name("pattern"))`", found: "the pattern `\(text.shortened(400))`",
+                source: part.source, subject: "`\(part.name("pattern"))`",
+                found: "the pattern `\(text.shortened(400))`",
                 advice: "the patterns of GPT-2, cl100k, o200k, Llama 3, Qwen2 and SmolLM are")
         }
         return pattern
@@ -83,7 +85,8 @@ extension HuggingFaceReader {
                     throw part.refused("single", advice: "only a token before the text is")
                 }
                 guard steps.count == 2 else { continue }
-                guard let text = try steps[0].object("SpecialToken")?.string("id"), let id = names[ByteText(text)] else {
+                guard let text = try steps[0].object("SpecialToken")?.string("id"), let id = names[ByteText(text)]
+                else {
                     throw steps[0].wrong("SpecialToken", expected: "a token of the vocabulary")
                 }
                 first = id

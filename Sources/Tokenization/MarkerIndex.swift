@@ -16,7 +16,8 @@ struct MarkerIndex: Sendable {
         for id in 0..<vocabulary.count where vocabulary.kinds[id] == .special || vocabulary.kinds[id] == .added {
             let bytes = Array(vocabulary.bytes(of: Int32(id)))
             guard let first = bytes.first else { continue }
-            candidates[Int(first)].append(Marker(bytes: bytes, id: Int32(id), isSpecial: vocabulary.kinds[id] == .special))
+            candidates[Int(first)].append(
+                Marker(bytes: bytes, id: Int32(id), isSpecial: vocabulary.kinds[id] == .special))
         }
         for index in candidates.indices {
             candidates[index].sort { ($1.bytes.count, $0.id) < ($0.bytes.count, $1.id) }

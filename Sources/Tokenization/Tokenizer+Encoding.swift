@@ -62,7 +62,9 @@ private struct TextEncoder {
 
     mutating func append(_ text: UnsafeBufferPointer<UInt8>) {
         guard !text.isEmpty else { return }
-        guard core.settings.composesCharacters, text.contains(where: { $0 >= 0x80 }) else { return appendComposed(text) }
+        guard core.settings.composesCharacters, text.contains(where: { $0 >= 0x80 }) else {
+            return appendComposed(text)
+        }
         var composed = String(decoding: text, as: UTF8.self).precomposedStringWithCanonicalMapping
         composed.withUTF8 { appendComposed($0) }
     }

@@ -69,7 +69,8 @@ extension Tokenizer {
             let text = fileText(id)
             guard names.insert(ByteText(text)).inserted else {
                 throw .unsupported(
-                    source: "tokenizer.json", subject: "token \(id)", found: "a second token written `\(text.shortened())`",
+                    source: "tokenizer.json", subject: "token \(id)",
+                    found: "a second token written `\(text.shortened())`",
                     advice: "the format holds each text once")
             }
             vocabulary.append((text, .integer(id)))
@@ -110,7 +111,9 @@ extension Tokenizer {
     private var postProcessorJSON: JSON {
         guard addsBOS, let bos else { return byteLevel(false) }
         let text = JSON.text(fileText(Int(bos)))
-        func special(_ type: Int) -> JSON { .object([("SpecialToken", .object([("id", text), ("type_id", .integer(type))]))]) }
+        func special(_ type: Int) -> JSON {
+            .object([("SpecialToken", .object([("id", text), ("type_id", .integer(type))]))])
+        }
         func sequence(_ name: String, _ type: Int) -> JSON {
             .object([("Sequence", .object([("id", .text(name)), ("type_id", .integer(type))]))])
         }

@@ -86,7 +86,8 @@ extension Tokenizer {
             else {
                 throw .malformed(
                     source: document.source, subject: "token \(entries.count)",
-                    problem: "expected text in the byte alphabet and a kind, found `\("\(token)".shortened(60))`, \(kind)")
+                    problem:
+                        "expected text in the byte alphabet and a kind, found `\("\(token)".shortened(60))`, \(kind)")
             }
             entries.append(Vocabulary.Entry(bytes: bytes, kind: kind))
         }

@@ -16,7 +16,8 @@ extension Tokenizer {
                 let rank = Int(String(decoding: line[(space + 1)...], as: UTF8.self))
             else {
                 let found = String(decoding: line.prefix(80), as: UTF8.self)
-                throw .malformed(source: source, subject: "line \(number + 1)", problem: "`\(found)` is not `base64 rank`")
+                throw .malformed(
+                    source: source, subject: "line \(number + 1)", problem: "`\(found)` is not `base64 rank`")
             }
             try place(Vocabulary.Entry(bytes: token, kind: .ordinary), at: rank, in: &entries, source)
         }

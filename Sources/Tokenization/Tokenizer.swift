@@ -55,7 +55,9 @@ package struct Tokenizer: Sendable {
             try Core.check(settings, count: vocabulary.count, source: source)
             // A template that cannot be read does not stand in the way of plain-text use: `render` reports it.
             template = settings.chatTemplate.map { text in
-                do throws(TokenizationError) { return .success(try ChatTemplate(text)) } catch { return .failure(error) }
+                do throws(TokenizationError) { return .success(try ChatTemplate(text)) } catch {
+                    return .failure(error)
+                }
             }
             endTokens = Core.endTokens(settings, vocabulary)
         }

@@ -29,7 +29,8 @@ struct Vocabulary: Sendable {
 
     init(_ entries: [Entry], source: String) throws(TokenizationError) {
         guard entries.count <= 1 << 24 else {
-            throw .malformed(source: source, subject: "vocabulary", problem: "\(entries.count) tokens, limit \(1 << 24)")
+            throw .malformed(
+                source: source, subject: "vocabulary", problem: "\(entries.count) tokens, limit \(1 << 24)")
         }
         var bytes: [UInt8] = []
         bytes.reserveCapacity(entries.count * 8)
@@ -60,7 +61,8 @@ struct Vocabulary: Sendable {
                 } else if kind == .ordinary {
                     let name = ByteAlphabet.text(entry.bytes).shortened()
                     throw .malformed(
-                        source: source, subject: "token \(id) `\(name)`", problem: "token \(slots[slot]) has the same bytes")
+                        source: source, subject: "token \(id) `\(name)`",
+                        problem: "token \(slots[slot]) has the same bytes")
                 }
             }
         }

@@ -68,7 +68,8 @@ func `control markers are honoured where asked for, in every published vocabular
     for vector in try Published.vectors.get() {
         for (name, expected) in vector.with_specials ?? [:] where name != "smollm2" {
             let tokenizer = try #require(tokenizers[name])
-            #expect(tokenizer.encode(vector.text, specials: true) == expected, "\(name), text \(vector.id): \(vector.text)")
+            #expect(
+                tokenizer.encode(vector.text, specials: true) == expected, "\(name), text \(vector.id): \(vector.text)")
             compared += 1
         }
     }
@@ -95,7 +96,8 @@ func `tokens that end inside a character decode and stream alike`() throws {
         let hex = row.ids.flatMap { tokenizer.bytes(of: $0) }
             .map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
         #expect(hex == row.bytes_hex)
-        #expect(tokenizer.decode(row.ids, skipSpecials: false).unicodeScalars.elementsEqual(row.utf8_lossy.unicodeScalars))
+        #expect(
+            tokenizer.decode(row.ids, skipSpecials: false).unicodeScalars.elementsEqual(row.utf8_lossy.unicodeScalars))
         var decoder = StreamingDecoder(tokenizer, skipSpecials: false)
         let parts = row.ids.map { decoder.append($0) } + [decoder.finish()]
         #expect(parts.joined().unicodeScalars.elementsEqual(row.utf8_lossy.unicodeScalars), "\(row.ids): \(parts)")
@@ -138,7 +140,9 @@ func `SmolLM2's own template adds its default system turn`() throws {
 }
 
 @Test(.enabled(if: TestFiles.hasSmolLM2))
-func `SmolLM2's tokenizer is the same after leaving as GGUF fields, as Hugging Face files and in serialized form`() throws {
+func `SmolLM2's tokenizer is the same after leaving as GGUF fields, as Hugging Face files and in serialized form`()
+    throws
+{
     let original = try Published.smolLM2.get()
     try expectSame(original, in: try Published.vectors.get().map(\.text))
 }

@@ -15,11 +15,14 @@ func expectSame(_ original: Tokenizer, in texts: [String], sourceLocation: Sourc
         #expect(copy.padding == original.padding, "\(form)", sourceLocation: sourceLocation)
         #expect(copy.addsBOS == original.addsBOS, "\(form)", sourceLocation: sourceLocation)
         #expect(copy.chatTemplate?.source == original.chatTemplate?.source, "\(form)", sourceLocation: sourceLocation)
-        #expect(Set(copy.endTokens).isSuperset(of: original.endTokens), "\(form)", sourceLocation: sourceLocation)
+        // GGUF has room for one end token only.
+        let ends = form == "GGUF" ? Array(original.endTokens.prefix(1)) : original.endTokens
+        #expect(Set(copy.endTokens).isSuperset(of: ends), "\(form)", sourceLocation: sourceLocation)
         for text in texts {
             for specials in [false, true] {
                 #expect(
-                    copy.encode(text, specials: specials) == original.encode(text, specials: specials), "\(form): \(text)",
+                    copy.encode(text, specials: specials) == original.encode(text, specials: specials),
+                    "\(form): \(text)",
                     sourceLocation: sourceLocation)
             }
         }
@@ -43,7 +46,9 @@ func regguf(_ original: Tokenizer) throws -> Tokenizer {
     for (key, value) in original.ggufFields { fields[key.replacingOccurrences(of: "tokenizer.", with: "")] = value }
     func string(_ key: String) -> String? { if case .string(let text)? = fields[key] { text } else { nil } }
     func strings(_ key: String) -> [String] { if case .strings(let list)? = fields[key] { list } else { [] } }
-    func id(_ key: String) -> Int32? { if case .uint32(let id)? = fields["ggml.\(key)_token_id"] { Int32(id) } else { nil } }
+    func id(_ key: String) -> Int32? {
+        if case .uint32(let id)? = fields["ggml.\(key)_token_id"] { Int32(id) } else { nil }
+    }
     var types: [Int32] = []
     if case .int32s(let list)? = fields["ggml.token_type"] { types = list }
     var addBOS: Bool?

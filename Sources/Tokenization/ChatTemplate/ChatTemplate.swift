@@ -2,15 +2,16 @@
 import Rollouts
 
 /// A chat template as models carry it: Jinja with what transformers adds (`raise_exception`, `strftime_now`, `tojson`,
-/// `generation`, loop controls) and with its settings (`trim_blocks`, `lstrip_blocks`). What it does not know is refused
-/// by name and line, when it is read where possible.
+/// `generation`, loop controls) and with its settings (`trim_blocks`, `lstrip_blocks`). What it does not know is
+/// refused by name and line, when the template is read where possible.
 package struct ChatTemplate: Sendable {
     /// A template comes with a model from anywhere: work and output are bounded.
     struct Limits: Sendable {
-        /// Nodes visited plus characters and list items copied.
+        /// Nodes visited, characters and list items copied, and eight for each value put into a new list, which keeps
+        /// memory below about half a gigabyte at the worst.
         var work = 1 << 25
         /// Statements, expressions and macro calls within each other.
-        var depth = 400
+        var depth = 250
     }
 
     package let source: String

@@ -8,10 +8,10 @@ extension TemplateEvaluator {
         switch expression.kind {
         case .literal(let value): return value
         case .name(let name): return value(name)
-        case .list(let items):
+        case .list(let items, let isTuple):
             var values: [TemplateValue] = []
             for item in items { values.append(try evaluate(item)) }
-            return try bounded(.list(TemplateList(values)), line)
+            return try bounded(.list(TemplateList(values, isTuple: isTuple)), line)
         case .dictionary(let members): return try dictionary(members, line)
         case .attribute(let holder, let name): return try attribute(of: try evaluate(holder), name, line)
         case .item(let holder, let key): return try item(of: try evaluate(holder), try evaluate(key), line)
@@ -106,16 +106,16 @@ extension TemplateEvaluator {
             }
             return .undefined(try printed(key, line).string)
         case (.list(let list), _):
-            guard let index = key.integerValue else { return .undefined("item") }
+            guard let index = key.integerValue else { return .undefined(try printed(key, line).string) }
             let position = index < 0 ? index + list.items.count : index
             return list.items.indices.contains(position) ? list.items[position] : .undefined("item \(index)")
         case (.text(let text), _):
-            guard let index = key.integerValue else { return .undefined("character") }
+            guard let index = key.integerValue else { return .undefined(try printed(key, line).string) }
             let position = index < 0 ? index + text.count : index
             guard (0..<text.count).contains(position) else { return .undefined("character \(index)") }
             return .text(text[position..<position + 1])
         case (_, .text(let name)): return try attribute(of: value, name.string, line)
-        default: return .undefined("item")
+        default: return .undefined(try printed(key, line).string)
         }
     }
 
@@ -160,7 +160,7 @@ extension TemplateEvaluator {
         case .list(let list):
             try charge(list.items.count, line)
             let indices = TemplateEvaluator.indices(count: list.items.count, start, end, step)
-            return .list(TemplateList(indices.map { list.items[$0] }))
+            return .list(TemplateList(indices.map { list.items[$0] }, isTuple: list.isTuple))
         case .undefined(let name): throw undefined(name, line)
         default: throw .template(line: line, problem: "a slice of \(value.typeName)")
         }
@@ -234,7 +234,7 @@ extension TemplateEvaluator {
             }
             let numbers = stride(from: start, to: end, by: step)
             let span = step > 0 ? max(0, end - start) : max(0, start - end)
-            try charge(span / abs(step) + 1, line)
+            try charge((span / abs(step) + 1) * 8, line)
             return .list(TemplateList(numbers.map { .integer($0) }))
         }
     }

@@ -27,7 +27,8 @@ extension TemplateEvaluator {
             guard case .dictionary(let dictionary) = value else {
                 throw .template(line: line, problem: "`dictsort` of \(value.typeName)")
             }
-            return try sorted(try items(of: try pairs(.dictionary(dictionary), line), line), Arguments(), byFirst: true, line)
+            return try sorted(
+                try items(of: try pairs(.dictionary(dictionary), line), line), Arguments(), byFirst: true, line)
         case "trim", "upper", "lower", "capitalize", "title", "replace", "indent":
             return .text(try textFilter(try printed(value, line), name, arguments, line))
         default: return try listFilter(value, name, arguments, line)
@@ -48,11 +49,15 @@ extension TemplateEvaluator {
         _ value: TemplateValue, _ arguments: Arguments, _ line: Int
     ) throws(TokenizationError) -> TemplateValue {
         if let number = value.integerValue { return .integer(number) }
-        if case .float(let number) = value, let whole = Int(exactly: number.rounded(.towardZero)) { return .integer(whole) }
+        if case .float(let number) = value, let whole = Int(exactly: number.rounded(.towardZero)) {
+            return .integer(whole)
+        }
         if case .text(let text) = value {
             let trimmed = text.trimmed().string
             if let number = Int(trimmed) { return .integer(number) }
-            if let number = Double(trimmed), let whole = Int(exactly: number.rounded(.towardZero)) { return .integer(whole) }
+            if let number = Double(trimmed), let whole = Int(exactly: number.rounded(.towardZero)) {
+                return .integer(whole)
+            }
         }
         return arguments[0, "default"] ?? .integer(0)
     }
@@ -63,7 +68,9 @@ extension TemplateEvaluator {
         case .undefined: return .list(TemplateList([]))
         case .dictionary(let dictionary):
             try charge(dictionary.keys.count * 2, line)
-            let pairs = zip(dictionary.keys, dictionary.values).map { TemplateValue.list(TemplateList([$0, $1])) }
+            let pairs = zip(dictionary.keys, dictionary.values).map {
+                TemplateValue.list(TemplateList([$0, $1], isTuple: true))
+            }
             return try bounded(.list(TemplateList(pairs)), line)
         default: throw .template(line: line, problem: "`items` of \(value.typeName)")
         }
@@ -107,7 +114,8 @@ extension TemplateEvaluator {
         if old.isEmpty {
             // Python puts the new text between all characters and at both ends.
             let cuts = limit < 0 ? text.count + 1 : min(limit, text.count + 1)
-            parts = (0..<cuts).map { $0 == 0 ? TemplateText() : text[$0 - 1..<$0] } + [text[max(cuts - 1, 0)..<text.count]]
+            parts =
+                (0..<cuts).map { $0 == 0 ? TemplateText() : text[$0 - 1..<$0] } + [text[max(cuts - 1, 0)..<text.count]]
         } else {
             parts = text.split(by: old, limit: limit < 0 ? .max : limit)
         }

@@ -5,7 +5,8 @@ extension TemplateEvaluator {
         _ value: TemplateValue, _ name: String, _ arguments: Arguments, _ line: Int
     ) throws(TokenizationError) -> TemplateValue {
         let known = [
-            "join", "first", "last", "list", "reverse", "sort", "unique", "sum", "min", "max", "map", "select", "reject",
+            "join", "first", "last", "list", "reverse", "sort", "unique", "sum", "min", "max", "map", "select",
+            "reject",
             "selectattr", "rejectattr",
         ]
         guard known.contains(name) else {

@@ -66,13 +66,18 @@ extension TemplateEvaluator {
         case .list(let list) where name == "index" || name == "count":
             guard let item = arguments.positional.first else { break }
             var places: [Int] = []
-            for (place, candidate) in list.items.enumerated() where try equal(candidate, item, line) { places.append(place) }
+            for (place, candidate) in list.items.enumerated() where try equal(candidate, item, line) {
+                places.append(place)
+            }
             if name == "count" { return .integer(places.count) }
-            guard let first = places.first else { throw .template(line: line, problem: "`index` of what is not in the list") }
+            guard let first = places.first else {
+                throw .template(line: line, problem: "`index` of what is not in the list")
+            }
             return .integer(first)
         default: break
         }
-        throw .template(line: line, problem: "the method `\(name.shortened(40))` of \(object.typeName) is not supported")
+        throw .template(
+            line: line, problem: "the method `\(name.shortened(40))` of \(object.typeName) is not supported")
     }
 
     private mutating func dictionaryMethod(
@@ -81,7 +86,9 @@ extension TemplateEvaluator {
         try charge(dictionary.keys.count, line)
         switch name {
         case "get":
-            guard let key = arguments.positional.first else { throw .template(line: line, problem: "`get` needs a key") }
+            guard let key = arguments.positional.first else {
+                throw .template(line: line, problem: "`get` needs a key")
+            }
             for (candidate, value) in zip(dictionary.keys, dictionary.values) where try equal(candidate, key, line) {
                 return value
             }
@@ -170,7 +177,7 @@ extension TemplateEvaluator {
             parts = text.reversed.split(by: separator.reversed, limit: cuts).reversed().map(\.reversed)
         case (nil, true): parts = text.reversed.splitAtSpaces(limit: cuts).reversed().map(\.reversed)
         }
-        try charge(parts.count, line)
+        try charge(parts.count * 8, line)
         return .list(TemplateList(parts.map { .text($0) }))
     }
 }

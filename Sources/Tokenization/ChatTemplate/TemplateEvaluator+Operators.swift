@@ -12,9 +12,9 @@ extension TemplateEvaluator {
         case (.add, .text(let first), .text(let second)):
             try charge(first.count + second.count, line)
             return .text(first + second)
-        case (.add, .list(let first), .list(let second)):
+        case (.add, .list(let first), .list(let second)) where first.isTuple == second.isTuple:
             try charge(first.items.count + second.items.count, line)
-            return .list(TemplateList(first.items + second.items))
+            return .list(TemplateList(first.items + second.items, isTuple: first.isTuple))
         case (.multiply, .text(let text), _):
             if let times = right.integerValue { return .text(try repeated(text, times, line)) }
         case (.multiply, _, .text(let text)):
@@ -26,7 +26,8 @@ extension TemplateEvaluator {
         }
         guard let result = TemplateEvaluator.arithmetic(operation, left, right) else {
             throw .template(
-                line: line, problem: "`\(operation.rawValue)` between \(left.typeName) and \(right.typeName), or its result "
+                line: line,
+                problem: "`\(operation.rawValue)` between \(left.typeName) and \(right.typeName), or its result "
                     + "is out of range")
         }
         return result
@@ -63,7 +64,9 @@ extension TemplateEvaluator {
     }
 
     private static func whole(_ operation: TemplateExpression.BinaryOperator, _ left: Int, _ right: Int) -> Int? {
-        func exact(_ result: (partialValue: Int, overflow: Bool)) -> Int? { result.overflow ? nil : result.partialValue }
+        func exact(_ result: (partialValue: Int, overflow: Bool)) -> Int? {
+            result.overflow ? nil : result.partialValue
+        }
         switch operation {
         case .add: return exact(left.addingReportingOverflow(right))
         case .subtract: return exact(left.subtractingReportingOverflow(right))
@@ -144,7 +147,7 @@ extension TemplateEvaluator {
             try charge(min(first.count, second.count), line)
             return first == second
         case (.list(let first), .list(let second)):
-            guard first.items.count == second.items.count else { return false }
+            guard first.items.count == second.items.count, first.isTuple == second.isTuple else { return false }
             for (one, other) in zip(first.items, second.items) where try !equal(one, other, line) { return false }
             return true
         case (.dictionary(let first), .dictionary(let second)):
@@ -197,7 +200,7 @@ extension TemplateEvaluator {
         case .list(let list): return list.items
         case .dictionary(let dictionary): return dictionary.keys
         case .text(let text):
-            try charge(text.count, line)
+            try charge(text.count * 8, line)
             return (0..<text.count).map { .text(text[$0..<$0 + 1]) }
         case .undefined: return []
         default: throw .template(line: line, problem: "\(value.typeName) cannot be gone through")

@@ -32,12 +32,16 @@ extension TemplateEvaluator {
             try charge(text.count, line)
             output.append(TemplateEvaluator.quoted(text))
         case .list(let list):
-            try write("[", &output, line)
+            try write(list.isTuple ? "(" : "[", &output, line)
             for (index, item) in list.items.enumerated() {
                 if index > 0 { try write(", ", &output, line) }
                 try writePython(item, &output, line)
             }
-            try write("]", &output, line)
+            if list.isTuple {
+                try write(list.items.count == 1 ? ",)" : ")", &output, line)
+            } else {
+                try write("]", &output, line)
+            }
         case .dictionary(let dictionary):
             try write("{", &output, line)
             for (index, key) in dictionary.keys.enumerated() {
@@ -112,12 +116,16 @@ extension TemplateEvaluator {
         var style = JSONStyle()
         style.escapesNonASCII = arguments[0, "ensure_ascii"]?.isTrue ?? false
         if let indent = arguments[1, "indent"]?.integerValue {
-            guard (0...64).contains(indent) else { throw .template(line: line, problem: "`tojson` with indent \(indent)") }
+            guard (0...64).contains(indent) else {
+                throw .template(line: line, problem: "`tojson` with indent \(indent)")
+            }
             style.indent = indent
             style.itemSeparator = ","
         }
         if case .list(let separators)? = arguments[2, "separators"] {
-            guard separators.items.count == 2 else { throw .template(line: line, problem: "`tojson` needs 2 separators") }
+            guard separators.items.count == 2 else {
+                throw .template(line: line, problem: "`tojson` needs 2 separators")
+            }
             style.itemSeparator = try printed(separators.items[0], line).string
             style.keySeparator = try printed(separators.items[1], line).string
         }
@@ -148,7 +156,9 @@ extension TemplateEvaluator {
             try write("]", &output, line)
         case .dictionary(let dictionary):
             var members: [(key: TemplateText, value: TemplateValue)] = []
-            for (key, value) in zip(dictionary.keys, dictionary.values) { members.append((try jsonKey(key, line), value)) }
+            for (key, value) in zip(dictionary.keys, dictionary.values) {
+                members.append((try jsonKey(key, line), value))
+            }
             if style.sortsKeys { members.sort { $0.key < $1.key } }
             try write("{", &output, line)
             for (index, member) in members.enumerated() {

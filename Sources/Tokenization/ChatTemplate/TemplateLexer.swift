@@ -149,7 +149,9 @@ struct TemplateLexer {
             close(length: 2, stripping: false, trimsLine: isBlock)
             return true
         }
-        guard ascii(0) == "-" || (isBlock && ascii(0) == "+"), ascii(1) == closing, ascii(2) == "}" else { return false }
+        guard ascii(0) == "-" || (isBlock && ascii(0) == "+"), ascii(1) == closing, ascii(2) == "}" else {
+            return false
+        }
         let stripping = ascii(0) == "-"
         add(end)
         close(length: 3, stripping: stripping, trimsLine: false)
@@ -204,7 +206,9 @@ struct TemplateLexer {
             } else if character == "e" || character == "E", !afterDot, next?.isNumber == true {
                 isFloat = true
                 text += "e"
-            } else if character == "e" || character == "E", !afterDot, next == "-" || next == "+", ascii(2)?.isNumber == true {
+            } else if character == "e" || character == "E", !afterDot, next == "-" || next == "+",
+                ascii(2)?.isNumber == true
+            {
                 isFloat = true
                 text += "e" + String(next!)  // just compared
                 position += 1
@@ -244,7 +248,8 @@ struct TemplateLexer {
     private mutating func takeEscape() throws(TokenizationError) -> [UInt32] {
         let first = source[position]
         let simple: [Character: UInt32] = [
-            "n": 0x0A, "t": 0x09, "r": 0x0D, "b": 0x08, "f": 0x0C, "v": 0x0B, "a": 0x07, "\\": 0x5C, "'": 0x27, "\"": 0x22,
+            "n": 0x0A, "t": 0x09, "r": 0x0D, "b": 0x08, "f": 0x0C, "v": 0x0B, "a": 0x07, "\\": 0x5C, "'": 0x27,
+            "\"": 0x22,
         ]
         if let character = ascii(0), let value = simple[character] {
             advance(1)

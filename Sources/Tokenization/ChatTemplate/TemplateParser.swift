@@ -189,7 +189,7 @@ struct TemplateParser {
             var values = [try expression()]
             while take(symbol: ",") { values.append(try expression()) }
             try endBlock()
-            return .set(targets, values.count == 1 ? values[0] : try node(line, .list(values)))
+            return .set(targets, values.count == 1 ? values[0] : try node(line, .list(values, isTuple: true)))
         }
         guard targets.count == 1 else { throw error("expected `=`, found \(found)") }
         try endBlock()

@@ -18,7 +18,7 @@ struct TemplateExpression: Sendable {
     indirect enum Kind: Sendable {
         case literal(TemplateValue)
         case name(String)
-        case list([TemplateExpression])
+        case list([TemplateExpression], isTuple: Bool)
         case dictionary([(key: TemplateExpression, value: TemplateExpression)])
         case attribute(TemplateExpression, String)
         case item(TemplateExpression, TemplateExpression)
@@ -110,7 +110,7 @@ extension TemplateExpression.Kind {
     fileprivate var children: [TemplateExpression] {
         switch self {
         case .literal, .name: []
-        case .list(let items): items
+        case .list(let items, _): items
         case .dictionary(let members): members.flatMap { [$0.key, $0.value] }
         case .attribute(let value, _), .not(let value), .negative(let value): [value]
         case .item(let left, let right), .binary(_, let left, let right), .and(let left, let right),

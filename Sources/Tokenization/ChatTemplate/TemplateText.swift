@@ -95,7 +95,9 @@ struct TemplateText: Hashable, Sendable {
         var borders = [0]
         var matched = 0
         for index in 1..<needle.count {
-            while matched > 0, (needle.units[matched] ^ needle.units[index]) & mask != 0 { matched = borders[matched - 1] }
+            while matched > 0, (needle.units[matched] ^ needle.units[index]) & mask != 0 {
+                matched = borders[matched - 1]
+            }
             if (needle.units[matched] ^ needle.units[index]) & mask == 0 { matched += 1 }
             borders.append(matched)
         }

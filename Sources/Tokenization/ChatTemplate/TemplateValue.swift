@@ -88,10 +88,13 @@ struct TemplateList: Sendable {
     static let depthLimit = 64
 
     let items: [TemplateValue]
+    /// Python's tuple: printed in round brackets, and never equal to a list.
+    let isTuple: Bool
     let depth: Int
 
-    init(_ items: [TemplateValue]) {
+    init(_ items: [TemplateValue], isTuple: Bool = false) {
         self.items = items
+        self.isTuple = isTuple
         depth = 1 + (items.lazy.map(\.depth).max() ?? 0)
     }
 }
