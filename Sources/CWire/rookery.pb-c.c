@@ -3677,7 +3677,7 @@ const ProtobufCMessageDescriptor rookery__training_group__descriptor =
   (ProtobufCMessageInit) rookery__training_group__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rookery__train__field_descriptors[6] =
+static const ProtobufCFieldDescriptor rookery__train__field_descriptors[7] =
 {
   {
     "lease",
@@ -3751,6 +3751,18 @@ static const ProtobufCFieldDescriptor rookery__train__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reference",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Train, reference),
+    &rookery__policy_manifest__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rookery__train__field_indices_by_name[] = {
   2,   /* field[2] = base_version */
@@ -3758,12 +3770,13 @@ static const unsigned rookery__train__field_indices_by_name[] = {
   3,   /* field[3] = group_count */
   4,   /* field[4] = learning_rate */
   0,   /* field[0] = lease */
+  6,   /* field[6] = reference */
   1,   /* field[1] = step */
 };
 static const ProtobufCIntRange rookery__train__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rookery__train__descriptor =
 {
@@ -3773,7 +3786,7 @@ const ProtobufCMessageDescriptor rookery__train__descriptor =
   "Rookery__Train",
   "rookery",
   sizeof(Rookery__Train),
-  6,
+  7,
   rookery__train__field_descriptors,
   rookery__train__field_indices_by_name,
   1,  rookery__train__number_ranges,

@@ -77,7 +77,8 @@ extension Coordinator {
             }
             let assignment = TrainingAssignment(
                 step: step, base: PolicyVersion(UInt64(step - 1)), groupCount: batch.trainable.count,
-                learningRate: running.learningRate, checkpoint: running.wantsCheckpoint)
+                learningRate: running.learningRate, checkpoint: running.wantsCheckpoint,
+                reference: options.algorithm.klCoefficient == 0 ? nil : reference)
             send(.train(lease: lease, assignment), toWorker: worker)
         }
     }
@@ -121,6 +122,7 @@ extension Coordinator {
 
     private mutating func finishPretraining(_ report: TrainingReport) {
         pretraining = nil
+        reference = report.manifest
         progress.checkpoint.manifest = report.manifest
         persist(.checkpointed(progress.checkpoint))
         progress.lastStepAt = now

@@ -7,6 +7,8 @@ package struct Coordinator: Sendable, Equatable {
     let options: RunOptions
     let welcome: Welcome
     var pretraining: PretrainingAssignment?
+    /// The base policy, frozen: what a KL term is taken against.
+    var reference: PolicyManifest
     /// Stored groups of unfinished steps that have not been asked for yet.
     var accepted: [AcceptedGroup]
 
@@ -34,6 +36,7 @@ package struct Coordinator: Sendable, Equatable {
         self.options = options
         welcome = start.welcome
         pretraining = start.pretraining
+        reference = start.reference
         accepted = start.accepted
         progress = RunProgress(options: options, checkpoint: start.checkpoint)
         membership = Membership(options: options.cluster)

@@ -58,6 +58,8 @@ package struct RunHistory: Equatable, Sendable {
         start.policies = policies
         start.accepted = accepted
         start.evaluatedSteps = evaluatedSteps
+        // Pre-training made another base policy than the fresh one.
+        if let base = policies.first(where: { $0.version == .base }) { start.reference = base }
         if let checkpoint {
             start.checkpoint = checkpoint
             start.pretraining = nil

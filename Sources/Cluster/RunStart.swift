@@ -7,6 +7,8 @@ package struct RunStart: Equatable, Sendable {
     package var run: String
     /// Where the run goes on from: step 0 with the base policy for a fresh run.
     package var checkpoint: Checkpoint
+    /// The base policy: the checkpoint's own manifest for a fresh run.
+    package var reference: PolicyManifest
     /// Sent to every worker that joins.
     package var welcome: Welcome
     /// Next-token training before step 1; only for a fresh run of an initialised model.
@@ -28,12 +30,14 @@ package struct RunStart: Equatable, Sendable {
     package var replayTokensLimit: Int
 
     package init(
-        run: String, checkpoint: Checkpoint, welcome: Welcome, pretraining: PretrainingAssignment? = nil,
+        run: String, checkpoint: Checkpoint, reference: PolicyManifest? = nil, welcome: Welcome,
+        pretraining: PretrainingAssignment? = nil,
         evaluationPrompts: [Prompt] = [], evaluatedSteps: [Int] = [], leaseEpoch: UInt64 = 0,
         policies: [PolicyManifest] = [], accepted: [AcceptedGroup] = [], replayTokensLimit: Int = 16_000_000
     ) {
         self.run = run
         self.checkpoint = checkpoint
+        self.reference = reference ?? checkpoint.manifest
         self.welcome = welcome
         self.pretraining = pretraining
         self.evaluationPrompts = evaluationPrompts

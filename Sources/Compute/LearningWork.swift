@@ -29,13 +29,14 @@ package final class LearningWork {
         let begin = clock.now
         try check(groups)
         let algorithm = options.algorithm
+        let frozen = assignment.reference
         let inReward = algorithm.klCoefficient != 0 && algorithm.klPlacement == .reward
         let inLoss = algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss
         let batch = TrainingBatch(
-            groups, options: options, referenceKL: inReward ? try referenceKL(groups, progress: progress) : nil)
+            groups, options: options, referenceKL: inReward ? try referenceKL(groups, frozen, progress: progress) : nil)
         // The frozen policy's log-probs do not change between epochs.
         var reference: [[Float]] = []
-        if inLoss { for part in batch.parts { reference.append(try scoreWithReference(batch.sequenceGroups(part))) } }
+        if inLoss { for part in batch.parts { reference.append(try scoreWithReference(batch.sequenceGroups(part), frozen)) } }
         var statistics = LossStatistics()
         var loss = 0.0
         var norm = 0.0
@@ -203,7 +204,7 @@ package final class LearningWork {
 
     /// Per group and completion: Σ (ℓ − ℓ_ref) over its tokens.
     private func referenceKL(
-        _ groups: [CompletionGroup], progress: (UInt64) -> Void
+        _ groups: [CompletionGroup], _ reference: PolicyManifest?, progress: (UInt64) -> Void
     ) throws(ComputeError) -> [[Double]] {
         var result: [[Double]] = []
         for group in groups {
@@ -211,7 +212,7 @@ package final class LearningWork {
             let logProbs = present.isEmpty
                 ? []
                 : try scoreWithReference(
-                    [SequenceGroup(prompt: group.prompt.tokens, completions: present.map(\.tokens))])
+                    [SequenceGroup(prompt: group.prompt.tokens, completions: present.map(\.tokens))], reference)
             var offset = 0
             result.append(
                 group.completions.map { completion in
@@ -226,11 +227,13 @@ package final class LearningWork {
         return result
     }
 
-    private func scoreWithReference(_ groups: [SequenceGroup]) throws(ComputeError) -> [Float] {
-        guard let base = policies.baseManifest else {
-            throw ComputeError.text("the base policy for the KL term is not held here")
+    private func scoreWithReference(
+        _ groups: [SequenceGroup], _ reference: PolicyManifest?
+    ) throws(ComputeError) -> [Float] {
+        guard let reference else {
+            throw ComputeError.text("the recipe has a KL term, but the order to train names no reference policy")
         }
-        let model = TransformerModel(parameters: try policies.referenceParameters(base), threads: threads)
+        let model = TransformerModel(parameters: try policies.referenceParameters(reference), threads: threads)
         return model.score(groups, temperature: TrainingBatch.temperature(options)).logProbs
     }
 }

@@ -15,10 +15,9 @@ package final class PolicyHolder {
     /// The learner's master copy; nil until a learner's order comes.
     private(set) var learning: Parameters?
     private(set) var learningManifest: PolicyManifest?
-    /// What version 0 is, where this process has met it: the reference policy of a KL term.
-    private(set) var baseManifest: PolicyManifest?
     /// The frozen base policy for KL; nil until asked for.
     private var reference: Parameters?
+    private var referenceHash: Digest?
 
     init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool) {
         self.config = config
@@ -30,7 +29,6 @@ package final class PolicyHolder {
     /// - Parameter samplingApart: keep these weights apart from the learner's.
     /// - Returns: the hash computed over what is now held.
     func load(_ manifest: PolicyManifest, samplingApart: Bool) throws -> Digest {
-        if manifest.version == .base { baseManifest = manifest }
         if let held = samplingManifest, held.weightsHash == manifest.weightsHash, sampling != nil {
             samplingManifest = manifest
             return held.weightsHash
@@ -79,7 +77,6 @@ package final class PolicyHolder {
 
     /// The learner changed its parameters in place: `manifest` is what they are now.
     func learned(_ manifest: PolicyManifest) {
-        if manifest.version == .base { baseManifest = manifest }
         if sampling === learning { samplingManifest = manifest }
         learningManifest = manifest
     }
@@ -91,10 +88,11 @@ package final class PolicyHolder {
     }
 
     func referenceParameters(_ manifest: PolicyManifest) throws(ComputeError) -> Parameters {
-        if let reference { return reference }
+        if let reference, referenceHash == manifest.weightsHash { return reference }
         let parameters = Parameters(config: config)
         _ = try wrap { try read(manifest, into: parameters) }
         reference = parameters
+        referenceHash = manifest.weightsHash
         return parameters
     }
 

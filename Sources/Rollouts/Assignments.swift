@@ -42,7 +42,13 @@ package struct TrainingAssignment: Equatable, Sendable, Codable {
     package var learningRate: Double
     /// Store the optimizer state too.
     package var checkpoint: Bool
-    package init(step: Int, base: PolicyVersion, groupCount: Int, learningRate: Double, checkpoint: Bool) {
+    /// The frozen base policy, where the recipe has a KL term.
+    package var reference: PolicyManifest?
+    package init(
+        step: Int, base: PolicyVersion, groupCount: Int, learningRate: Double, checkpoint: Bool,
+        reference: PolicyManifest? = nil
+    ) {
+        self.reference = reference
         self.step = step
         self.base = base
         self.groupCount = groupCount

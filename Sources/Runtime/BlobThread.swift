@@ -17,7 +17,7 @@ package enum BlobAnswer: Sendable {
     case bundle(Welcome, [UInt8], blobDirectory: String)
     case bundleFailed(String)
     case fetched(PolicyManifest)
-    case fetchFailed(PolicyVersion, String)
+    case fetchFailed(PolicyManifest, String)
     case uploaded(LeaseIdentifier)
     case uploadFailed(LeaseIdentifier, String)
 }
@@ -57,7 +57,7 @@ package struct BlobThread {
                             try session.fetch(manifest)
                             answers.put(.fetched(manifest))
                         } catch {
-                            answers.put(.fetchFailed(manifest.version, "\(error)"))
+                            answers.put(.fetchFailed(manifest, "\(error)"))
                         }
                     case .upload(let lease, let references):
                         do {

@@ -87,7 +87,7 @@ package struct PromptSource: Sendable {
                 let system = options.data.system.map { [ChatMessage(role: "system", content: $0)] } ?? []
                 tokens = try tokenizer.encodeChat(system + row.messages, addGenerationPrompt: true)
             } else {
-                tokens = tokenizer.encode(row.messages.map(\.content).joined(separator: "\n"), specials: false)
+                tokens = tokenizer.encodeText(row.messages.map(\.content).joined(separator: "\n"))
             }
         } catch {
             throw RuntimeError("row `\(row.identifier)` of `\(row.source)` cannot be rendered: \(error)")
@@ -99,5 +99,14 @@ package struct PromptSource: Sendable {
                     + "\(contextTokens): filter long rows out")
         }
         return Prompt(key: key, tokens: tokens, text: row.text, answer: row.answer, source: row.source)
+    }
+}
+
+extension Tokenizer {
+    /// Plain text as the model saw it in training: with the beginning token where it has one.
+    func encodeText(_ text: String) -> [Int32] {
+        let tokens = encode(text, specials: false)
+        guard addsBOS, let bos else { return tokens }
+        return [bos] + tokens
     }
 }

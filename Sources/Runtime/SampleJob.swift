@@ -60,7 +60,7 @@ package struct SampleJob {
     private func answer(_ session: ModelSession, _ messages: [ChatMessage], turn: Int) throws -> Completion? {
         let tokens =
             session.tokenizer.chatTemplate == nil
-            ? session.tokenizer.encode(messages.map(\.content).joined(separator: "\n"), specials: false)
+            ? session.tokenizer.encodeText(messages.map(\.content).joined(separator: "\n"))
             : try session.tokenizer.encodeChat(messages, addGenerationPrompt: true)
         let completion = try session.sample(tokens, turn: turn, sampling: sampling, seed: seed) { Output.text($0) }
         Output.text("\n")

@@ -38,7 +38,7 @@ package struct ScoreJob {
     private func tokens(of row: JSONRow, line: Int, _ session: ModelSession) throws -> [Int32] {
         let tokens: [Int32]
         if let text = row["text"]?.text {
-            tokens = session.tokenizer.encode(text, specials: false)
+            tokens = session.tokenizer.encodeText(text)
         } else if case .array(let turns)? = row["messages"] {
             let messages = try turns.map { turn in
                 guard let role = turn["role"]?.text, let content = turn["content"]?.text else {

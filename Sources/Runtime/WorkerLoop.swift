@@ -23,6 +23,8 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private var signalsSeen = 0
     /// Reports whose blobs are on their way.
     private var uploads: [LeaseIdentifier: WorkReport] = [:]
+    /// Orders to train whose reference policy is on its way.
+    private var waiting: [(reference: PolicyManifest, lease: LeaseIdentifier, order: WorkOrder)] = []
 
     package init(
         link: consuming Link, core: WorkerCore, wake: WakePipe, compute: ComputeThread,
@@ -114,8 +116,8 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             case .bundle(let welcome, let bytes, let directory):
                 compute.orders.put(.configure(welcome, bundle: bytes, blobDirectory: directory))
             case .bundleFailed(let reason): handle(.leave(reason: "the model bundle could not be fetched: \(reason)"))
-            case .fetched(let manifest): compute.orders.put(.load(manifest))
-            case .fetchFailed(let version, let reason): handle(.policyLoadFailed(version, reason: reason))
+            case .fetched(let manifest): fetched(manifest)
+            case .fetchFailed(let manifest, let reason): fetchFailed(manifest, reason)
             case .uploaded(let lease):
                 if let report = uploads.removeValue(forKey: lease) { handle(.workFinished(lease, report)) }
             case .uploadFailed(let lease, let reason):
@@ -123,6 +125,23 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
                 handle(.workFinished(lease, .failed(reason: reason, retryable: true)))
             }
         }
+    }
+
+    /// A policy to load, or the reference policy that an order to train waits for.
+    private mutating func fetched(_ manifest: PolicyManifest) {
+        guard let index = waiting.firstIndex(where: { $0.reference == manifest }) else {
+            return compute.orders.put(.load(manifest))
+        }
+        let (_, lease, order) = waiting.remove(at: index)
+        compute.orders.put(.start(lease, order))
+    }
+
+    private mutating func fetchFailed(_ manifest: PolicyManifest, _ reason: String) {
+        guard let index = waiting.firstIndex(where: { $0.reference == manifest }) else {
+            return handle(.policyLoadFailed(manifest.version, reason: reason))
+        }
+        let lease = waiting.remove(at: index).lease
+        handle(.workFinished(lease, .failed(reason: "the reference policy: \(reason)", retryable: true)))
     }
 
     private mutating func handle(_ event: WorkerEvent) {
@@ -140,7 +159,13 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             blobs.orders.put(.welcome(welcome))
         case .loadPolicy(let manifest): blobs.orders.put(.fetch(manifest))
         case .restartLearner(let manifest): compute.orders.put(.restartLearner(manifest))
-        case .startWork(let lease, let order): compute.orders.put(.start(lease, order))
+        case .startWork(let lease, let order):
+            if case .train(let assignment, _) = order, let reference = assignment.reference {
+                waiting.append((reference, lease, order))
+                blobs.orders.put(.fetch(reference))
+            } else {
+                compute.orders.put(.start(lease, order))
+            }
         case .cancelWork(let lease): compute.orders.put(.cancel(lease))
         case .note(let note): log(note)
         case .exit(let reason, let failure): exit = (reason, failure)

@@ -61,6 +61,7 @@ extension EncodingArena {
             $0.group_count = unsigned(assignment.groupCount)
             $0.learning_rate = assignment.learningRate
             $0.checkpoint = assignment.checkpoint ? 1 : 0
+            $0.reference = assignment.reference.map { manifest($0) }
         }
     }
 

@@ -171,7 +171,8 @@ extension WireCodec {
             base: PolicyVersion(train.base_version),
             groupCount: try Checked.integer(train.group_count, "group_count", in: WireLimits.ordinalRange),
             learningRate: try Checked.nonNegative(train.learning_rate, "learning_rate"),
-            checkpoint: train.checkpoint != 0)
+            checkpoint: train.checkpoint != 0,
+            reference: train.reference == nil ? nil : try Checked.nested(train.reference, "reference", manifest))
     }
 
     static func pretraining(_ pretrain: Rookery__Pretrain) throws(WireError) -> PretrainingAssignment {

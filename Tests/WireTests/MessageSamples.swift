@@ -55,7 +55,7 @@ struct MessageSamples {
                 lease: lease(),
                 TrainingAssignment(
                     step: integer(1...100), base: version(), groupCount: integer(0...64), learningRate: double(),
-                    checkpoint: bool()))
+                    checkpoint: bool(), reference: bool() ? manifest() : nil))
         case 18:
             .pretrain(
                 lease: lease(),

@@ -542,10 +542,14 @@ struct  Rookery__Train
   uint64_t group_count;
   double learning_rate;
   protobuf_c_boolean checkpoint;
+  /*
+   * The frozen base policy, where the recipe has a KL term.
+   */
+  Rookery__PolicyManifest *reference;
 };
 #define ROOKERY__TRAIN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rookery__train__descriptor) \
-    , 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, NULL }
 
 
 struct  Rookery__Pretrain
