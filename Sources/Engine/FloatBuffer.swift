@@ -9,6 +9,7 @@ final class FloatBuffer {
     init(count: Int) {
         base = FloatBuffer.allocate(count)
         self.count = count
+        memset(base, 0, count * MemoryLayout<Float>.stride)
     }
 
     deinit { free(base) }
@@ -34,7 +35,6 @@ final class FloatBuffer {
         let result = posix_memalign(&raw, large ? hugePage : 64, bytes)
         guard result == 0, let raw else { preconditionFailure("FloatBuffer: no memory for \(bytes) bytes") }
         if large { madvise(raw, bytes, MADV_HUGEPAGE) }
-        memset(raw, 0, bytes)
         return raw.bindMemory(to: Float.self, capacity: max(count, 1))
     }
 }

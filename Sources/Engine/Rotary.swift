@@ -4,13 +4,13 @@ import Glibc
 import Weights
 
 /// Rotary frequencies of a model. Source for the scalings: Hugging Face transformers, `modeling_rope_utils.py`.
-struct RotaryFrequencies: Equatable {
+package struct RotaryFrequencies: Equatable {
     /// Radians per position for each pair of a head, head dimension / 2 of them.
-    var frequencies: [Double]
+    package var frequencies: [Double]
     /// Multiplies cosines and sines; 1 except for YaRN.
-    var scale = 1.0
+    package var scale = 1.0
 
-    init(config: ModelConfig) {
+    package init(config: ModelConfig) {
         let dimension = config.headDimension
         let plain = (0..<(dimension / 2)).map { pow(config.rotaryBase, -Double(2 * $0) / Double(dimension)) }
         switch config.rotaryScaling {

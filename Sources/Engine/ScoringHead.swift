@@ -10,13 +10,13 @@ import Weights
 final class ScoringHead {
     private let parameters: Parameters
     private let threads: ThreadPool
+    private let retainedBytes: Int
     private let rowsBuffer = FloatBuffer(count: 0)
     private let logitsBuffer = FloatBuffer(count: 0)
     private let normedBuffer = FloatBuffer(count: 0)
     private var forward: Forward?
 
     private static let blockBytes = 96 << 20
-    private static let retainedBytes = 384 << 20
 
     private struct Forward {
         var temperature: Float
@@ -29,7 +29,8 @@ final class ScoringHead {
         var gradient: UnsafeMutablePointer<Float>
     }
 
-    init(parameters: Parameters, threads: ThreadPool) {
+    init(parameters: Parameters, threads: ThreadPool, retainedBytes: Int) {
+        self.retainedBytes = retainedBytes
         self.parameters = parameters
         self.threads = threads
     }
@@ -117,7 +118,7 @@ final class ScoringHead {
         let rows = batch.headRows.count
         let rowBytes = config.vocabularySize * MemoryLayout<Float>.stride
         let blockRows = max(16, min(rows, ScoringHead.blockBytes / rowBytes / 16 * 16))
-        let retained = retainLogits ? ScoringHead.retainedBytes / rowBytes / blockRows * blockRows : 0
+        let retained = retainLogits ? retainedBytes / rowBytes / blockRows * blockRows : 0
         let logitRows = min(rows, retained) + (retained < rows ? blockRows : 0)
         _ = logitsBuffer.reserve(logitRows * config.vocabularySize)
         let wide = (rows * config.hiddenSize + 15) / 16 * 16

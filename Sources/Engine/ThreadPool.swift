@@ -54,7 +54,9 @@ package final class ThreadPool: Sendable {
             for index in 0..<count { body(index) }
             return
         }
-        withoutActuallyEscaping(body) { escapable in state.run(count, escapable) }
+        withoutActuallyEscaping(body) { escapable in
+            withUnsafePointer(to: escapable) { state.run(count, $0) }
+        }
     }
 }
 
@@ -78,7 +80,7 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
     private let sleeping = Atomic<Int>(0)
     private let stopped = Atomic<Bool>(false)
     private let started = Atomic<Int>(0)
-    private var body: ((Int) -> Void)?
+    private var body: UnsafePointer<(Int) -> Void>?
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
@@ -96,7 +98,7 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
         mutex.deallocate()
     }
 
-    func run(_ count: Int, _ body: @escaping (Int) -> Void) {
+    func run(_ count: Int, _ body: UnsafePointer<(Int) -> Void>) {
         precondition(count < State.partLimit, "ThreadPool: \(count) parts, the limit is \(State.partLimit)")
         precondition(self.body == nil, "ThreadPool: parallel called while another call runs")
         self.body = body
@@ -132,10 +134,14 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
         pthread_mutex_unlock(mutex)
     }
 
-    private func perform(_ part: Int, _ body: (Int) -> Void) {
-        body(part)
+    private func perform(_ part: Int, _ body: UnsafePointer<(Int) -> Void>) {
+        State.call(body, part)
         completed.add(1, ordering: .acquiringAndReleasing)
     }
+
+    /// Apart, so that no thread still holds a reference to the closure when its part counts as completed.
+    @inline(never)
+    private static func call(_ body: UnsafePointer<(Int) -> Void>, _ part: Int) { body.pointee(part) }
 
     private static func claimable(_ word: UInt64) -> Int? {
         let mask = (UInt64(1) << partBits) - 1

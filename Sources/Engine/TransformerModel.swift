@@ -16,7 +16,9 @@ package final class TransformerModel {
     /// Rows of one pass of `score`: bounds its memory, and the results do not depend on it beyond rounding.
     private static let scoreRowLimit = 4096
 
-    package init(parameters: Parameters, threads: ThreadPool) {
+    /// - Parameter retainedLogitBytes: logits kept between the forward and backward passes of training; those that
+    ///   do not fit are computed twice.
+    package init(parameters: Parameters, threads: ThreadPool, retainedLogitBytes: Int = 384 << 20) {
         _ = BLAS.prepared
         let config = parameters.config
         precondition(
@@ -30,7 +32,7 @@ package final class TransformerModel {
             dimension: Int64(config.headDimension))
         rotary = RotaryTable(config: config)
         attention = GroupAttention(shape: shape, threads: threads)
-        head = ScoringHead(parameters: parameters, threads: threads)
+        head = ScoringHead(parameters: parameters, threads: threads, retainedBytes: retainedLogitBytes)
     }
 
     package var config: ModelConfig { parameters.config }

@@ -1,0 +1,37 @@
+// The same kernels by instruction set, for the test that all of them give the same bits. The engine calls the plain
+// names, which choose by processor.
+#pragma once
+#include "attention.h"
+#include "optimizer.h"
+
+#if defined(__x86_64__)
+#define VARIANTS_OF(result, name, parameters) \
+    result name##_avx512 parameters;          \
+    result name##_avx2 parameters;            \
+    result name##_portable parameters;
+
+VARIANTS_OF(void, rmsnorm_forward,
+            (float *y, int64_t y_stride, float *inverse, const float *x, int64_t x_stride, const float *w, int64_t n,
+             int64_t m, int64_t d, float epsilon))
+VARIANTS_OF(void, rmsnorm_backward_input,
+            (float *dx, int64_t dx_stride, const float *inverse, const float *dy, int64_t dy_stride, const float *x,
+             int64_t x_stride, const float *w, int64_t n, int64_t m, int64_t d, int32_t accumulate))
+VARIANTS_OF(void, swiglu_backward, (float *d_gate_up, float *dy_to_y, const float *gate_up, int64_t n, int64_t f))
+VARIANTS_OF(void, logits_scores,
+            (float *log_probs, float *entropies, float *log_sums, const float *logits, const int32_t *offsets,
+             const int32_t *targets, const int32_t *outputs, float inverse_temperature, int64_t rows, int64_t v))
+VARIANTS_OF(void, logits_gradient,
+            (float *logits, const float *log_sums, const float *d_log_probs, const float *d_entropies,
+             const float *entropies, const int32_t *offsets, const int32_t *targets, const int32_t *outputs,
+             float inverse_temperature, int64_t rows, int64_t v))
+VARIANTS_OF(void, attention_forward,
+            (float *attended, float *log_sums, const float *projections, attention_shape shape,
+             const attention_group *group, int64_t key_head, float *workspace))
+VARIANTS_OF(void, attention_backward,
+            (float *d_projections, const float *d_attended, const float *attended, const float *log_sums,
+             const float *projections, attention_shape shape, const attention_group *group, int64_t key_head,
+             float *workspace))
+VARIANTS_OF(void, adamw_update,
+            (float *parameters, float *gradients, float *first, float *second, int64_t n, const adamw_step *step))
+#undef VARIANTS_OF
+#endif
