@@ -37,12 +37,12 @@ void VARIANT(logits_scores)(float *log_probs, float *entropies, float *log_sums,
     const vec scale = vec_all(inverse_temperature);
     for (int64_t row = 0; row < rows; row++) {
         const float *x = logits + row * v;
-        const float m = largest_logit(x, v) * inverse_temperature;
-        const vec shift = vec_all(-m);
-        vec s0 = {0}, s1 = {0}, t0 = {0}, t1 = {0};  // Σ e^u and Σ u·e^u with u = z − m
+        const float m = largest_logit(x, v);
+        const vec largest = vec_all(m);
+        vec s0 = {0}, s1 = {0}, t0 = {0}, t1 = {0};  // Σ e^u and Σ u·e^u with u = z − max z
         int64_t i = 0;
         for (; i + 2 * LANES <= v; i += 2 * LANES) {
-            const vec a = vec_fma(vec_load(x + i), scale, shift), b = vec_fma(vec_load(x + i + LANES), scale, shift);
+            const vec a = (vec_load(x + i) - largest) * scale, b = (vec_load(x + i + LANES) - largest) * scale;
             const vec ea = vec_exp(a), eb = vec_exp(b);
             s0 += ea;
             s1 += eb;
@@ -52,19 +52,19 @@ void VARIANT(logits_scores)(float *log_probs, float *entropies, float *log_sums,
         for (; i < v; i += LANES) {
             vec a = vec_all(-100.0f);  // e^−100 counts as 0
             if (i + LANES <= v) {
-                a = vec_fma(vec_load(x + i), scale, shift);
+                a = (vec_load(x + i) - largest) * scale;
             } else {
-                for (int64_t j = i; j < v; j++) a[j - i] = __builtin_fmaf(x[j], inverse_temperature, -m);
+                for (int64_t j = i; j < v; j++) a[j - i] = (x[j] - m) * inverse_temperature;
             }
             const vec e = vec_exp(a);
             s0 += e;
             t0 = vec_fma(a, e, t0);
         }
         const float s = vec_sum(s0 + s1), log_s = logf(s);
-        log_sums[row] = m + log_s;
+        log_sums[row] = m * inverse_temperature + log_s;
         const float entropy = log_s - vec_sum(t0 + t1) / s;
         for (int32_t e = offsets[row]; e < offsets[row + 1]; e++) {
-            log_probs[outputs[e]] = __builtin_fmaf(x[targets[e]], inverse_temperature, -m) - log_s;
+            log_probs[outputs[e]] = (x[targets[e]] - m) * inverse_temperature - log_s;
             entropies[outputs[e]] = entropy;
         }
     }

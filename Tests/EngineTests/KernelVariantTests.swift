@@ -1,0 +1,116 @@
+// Do all instruction sets give the same bits? Only those this processor has are compared.
+#if arch(x86_64)
+import CKernels
+import Testing
+
+@Suite struct KernelVariantTests {
+    private static let levels = 0...Int(processor_vector_level())
+
+    /// Results of the three variants that this processor can run, widest last.
+    private func same(_ variants: [() -> [[Float]]], _ name: String) {
+        let results = KernelVariantTests.levels.map { variants[$0]() }
+        for (level, result) in results.enumerated().dropFirst() {
+            let bits = result.map { $0.map(\.bitPattern) }
+            #expect(bits == results[0].map { $0.map(\.bitPattern) }, "\(name), level \(level)")
+        }
+    }
+
+    @Test func `norms give the same bits`() {
+        var numbers = NumberSource(7)
+        let x = numbers.floats(3 * 83)
+        let w = numbers.floats(83)
+        let dy = numbers.floats(3 * 83)
+        let variants = [
+            (rmsnorm_forward_portable, rmsnorm_backward_input_portable),
+            (rmsnorm_forward_avx2, rmsnorm_backward_input_avx2),
+            (rmsnorm_forward_avx512, rmsnorm_backward_input_avx512),
+        ]
+        same(variants.map { forward, backward in
+            {
+                var y = x
+                var inverse: [Float] = [0, 0, 0]
+                forward(&y, 83, &inverse, x, 83, w, 3, 1, 83, 1e-5)
+                var dx = x
+                backward(&dx, 83, inverse, dy, 83, x, 83, w, 3, 1, 83, 1)
+                return [y, inverse, dx]
+            }
+        }, "rmsnorm")
+    }
+
+    @Test func `activations give the same bits`() {
+        var numbers = NumberSource(8)
+        let x = numbers.floats(2 * 2 * 37, scale: 30)
+        let dy = numbers.floats(2 * 37)
+        same([swiglu_backward_portable, swiglu_backward_avx2, swiglu_backward_avx512].map { kernel in
+            {
+                var dx = x
+                var y = dy
+                kernel(&dx, &y, x, 2, 37)
+                return [dx, y]
+            }
+        }, "swiglu")
+    }
+
+    @Test func `logits give the same bits`() {
+        var numbers = NumberSource(9)
+        let logits = numbers.floats(2 * 101, scale: 8)
+        let weights = numbers.floats(2)
+        let variants = [
+            (logits_scores_portable, logits_gradient_portable), (logits_scores_avx2, logits_gradient_avx2),
+            (logits_scores_avx512, logits_gradient_avx512),
+        ]
+        same(variants.map { scores, gradient in
+            {
+                var logProbs: [Float] = [0, 0]
+                var entropies: [Float] = [0, 0]
+                var logSums: [Float] = [0, 0]
+                scores(&logProbs, &entropies, &logSums, logits, [0, 1, 2], [7, 100], [0, 1], 1.25, 2, 101)
+                var d = logits
+                gradient(&d, logSums, weights, weights, entropies, [0, 1, 2], [7, 100], [0, 1], 1.25, 2, 101)
+                return [logProbs, entropies, logSums, d]
+            }
+        }, "logits")
+    }
+
+    @Test(arguments: AttentionCase.all) func `attention gives the same bits`(_ example: AttentionCase) {
+        var numbers = NumberSource(10)
+        let x = numbers.floats(example.rows * example.stride, scale: 2)
+        let dy = numbers.floats(example.rows * example.heads * example.dimension)
+        let variants = [
+            (attention_forward_portable, attention_backward_portable),
+            (attention_forward_avx2, attention_backward_avx2), (attention_forward_avx512, attention_backward_avx512),
+        ]
+        same(variants.map { forward, backward in
+            {
+                var y = [Float](repeating: 0, count: dy.count)
+                var logSums = [Float](repeating: 0, count: example.rows * example.heads)
+                var dx = [Float](repeating: 0, count: x.count)
+                example.withGroup { group, workspace in
+                    for keyHead in 0..<Int64(example.keyHeads) {
+                        forward(&y, &logSums, x, example.shape, group, keyHead, workspace)
+                        backward(&dx, dy, y, logSums, x, example.shape, group, keyHead, workspace)
+                    }
+                }
+                return [y, logSums, dx]
+            }
+        }, "attention")
+    }
+
+    @Test func `the optimizer gives the same bits`() {
+        var numbers = NumberSource(11)
+        let start = numbers.floats(77)
+        let gradient = numbers.floats(77)
+        let moments = numbers.floats(77).map { abs($0) }
+        same([adamw_update_portable, adamw_update_avx2, adamw_update_avx512].map { kernel in
+            {
+                var (p, g, m, v) = (start, gradient, gradient, moments)
+                var step = adamw_step(
+                    gradient_scale: 0.3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, keep: 0.999, step_size: 0.01,
+                    second_scale: 2)
+                kernel(&p, &g, &m, &v, 77, &step)
+                return [p, g, m, v]
+            }
+        }, "adamw")
+    }
+}
+#endif
