@@ -28,6 +28,7 @@ struct SimulatedWorker: Sendable {
     private var policy: PolicyManifest?
     private var learner: ScriptedLearner?
     private var open: [LeaseIdentifier] = []
+    private var training: LeaseIdentifier?
     private var busyUntil = MonotonicTime.zero
 
     init(index: Int, roles: [WorkerRole]) {
@@ -71,12 +72,15 @@ struct SimulatedWorker: Sendable {
         return busyUntil
     }
 
-    mutating func open(_ lease: LeaseIdentifier) { open.append(lease) }
+    mutating func open(_ lease: LeaseIdentifier, _ order: WorkOrder) {
+        open.append(lease)
+        if case .train = order { training = lease }
+    }
 
     /// - Parameter isHalfDone: a training that is cut short may have changed the learner's state.
     mutating func cancel(_ lease: LeaseIdentifier, isHalfDone: Bool) {
         open.removeAll { $0 == lease }
-        if isHalfDone { learner = nil }
+        if isHalfDone, training == lease { learner = nil }
     }
 
     mutating func load(_ manifest: PolicyManifest, keepingWeights: Bool = false) {

@@ -21,6 +21,8 @@ extension Simulator {
         if copies == 2 { marks.hit(.messageDuplicated) }
         for _ in 0..<copies {
             let time = network.arrival(on: connection, isUp: isUp, delay: delay, at: now)
+            trace.absorb(connection)
+            trace.absorb(UInt64(bitPattern: time.nanoseconds))
             queue.schedule(
                 isUp ? .arrivesUp(connection: connection, message) : .arrivesDown(connection: connection, message),
                 at: time)
