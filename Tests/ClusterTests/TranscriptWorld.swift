@@ -28,6 +28,8 @@ struct TranscriptWorld {
         var inbox: [Message] = []
         var policy: PolicyManifest?
         var learner: ScriptedLearner?
+        /// Its arithmetic is another one.
+        var differs = false
         var groups: [CompletionGroup] = []
     }
 
@@ -245,6 +247,7 @@ struct TranscriptWorld {
     /// reports and the end are shown, with `once` only what is there now is done, with `until=n` nothing after step n.
     private mutating func work(_ arguments: [String]) throws {
         let before = lines.count
+        if arguments.contains("differs") { workers[try index(arguments)].differs = true }
         let lastStep = arguments.last.flatMap { $0.hasPrefix("until=") ? Int($0.dropFirst(6)) : nil }
         func isPast() -> Bool {
             guard let lastStep else { return false }
@@ -295,7 +298,9 @@ struct TranscriptWorld {
             if workers[worker].learner?.version != assignment.base {
                 workers[worker].learner = workers[worker].policy.map(ScriptedLearner.init(from:))
             }
-            return workers[worker].learner?.train(assignment, groups).message(for: lease)
+            var differing = assignment
+            if workers[worker].differs { differing.learningRate += 1 }
+            return workers[worker].learner?.train(differing, groups).message(for: lease)
         case .pretrain(let lease, let assignment):
             var learner = workers[worker].policy.map(ScriptedLearner.init(from:))
             return learner?.pretrain(assignment).message(for: lease)
