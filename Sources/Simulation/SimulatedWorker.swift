@@ -119,8 +119,8 @@ struct SimulatedWorker: Sendable {
             return .report(.verdicts(ScriptedWork.verdicts(for: assignment), seconds: 1))
         case .train(let assignment, let groups):
             guard learner?.version == assignment.base, groups.count == assignment.groupCount else {
-                return .violation(
-                    "\(name) trains step \(assignment.step) from \(learner.map { "\($0.version.rawValue)" } ?? "nothing")")
+                let found = learner.map { "\($0.version.rawValue)" } ?? "nothing"
+                return .violation("\(name) trains step \(assignment.step) from \(found)")
             }
             guard let report = learner?.train(assignment, groups) else { return .cancelled }
             return .report(.trained(report, seconds: 1))

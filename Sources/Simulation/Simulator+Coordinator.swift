@@ -72,7 +72,11 @@ extension Simulator {
         case .send(let message, let peer): sendDown(message, to: peer)
         case .persist(let record): records.append(record)
         case .drawPrompts(let purpose, let step, let ordinals, let position):
-            if ordinals.lowerBound > 0 { marks.hit(.moreDrawn) } else if drawnSteps.contains(step) { marks.hit(.batchShed) }
+            if ordinals.lowerBound > 0 {
+                marks.hit(.moreDrawn)
+            } else if drawnSteps.contains(step) {
+                marks.hit(.batchShed)
+            }
             drawnSteps.append(step)
             return .promptsDrawn(ScriptedWork.prompts(purpose, step: step, ordinals: ordinals, position: position))
         case .rewind:

@@ -48,7 +48,9 @@ extension Simulator {
         resumeIfPaused()
         guard !isHealed else { return }
         let faults = scenario.faults
-        if chance(faults.workerCrashed), let index = workers.indices.filter({ workers[$0].isAlive }).randomElement(&dice) {
+        if chance(faults.workerCrashed),
+            let index = workers.indices.filter({ workers[$0].isAlive }).randomElement(&dice)
+        {
             marks.hit(.workerCrashed)
             killWorker(index, restartingAfter: dice.duration(200_000...15_000_000))
         }

@@ -54,7 +54,10 @@ import Testing
         #expect(publication.contradiction(of: other) == Samples.policy(2).weightsHash)
         publication.withdraw(from: PolicyVersion(2))
         publication.publish(other, at: .zero)
-        #expect(publication.policies.map(\.weightsHash) == [0, 1].map { Samples.policy($0).weightsHash } + [other.weightsHash])
+        #expect(
+            publication.policies.map(\.weightsHash) == [0, 1].map { Samples.policy($0).weightsHash } + [
+                other.weightsHash
+            ])
     }
 
     @Test func `a resumed run publishes the versions that the lag needs`() {

@@ -21,8 +21,10 @@ enum Samples {
             threads: 1, rolloutSlots: slots, verificationSlots: slots, kernel: "scalar", held: held)
     }
 
-    static func worker(_ name: String, _ roles: [WorkerRole], slots: Int = 2, holding: PolicyManifest? = nil) -> Worker {
-        var worker = Worker(hello: hello(name, roles, slots: slots), peer: peer(UInt8(name.utf8.first ?? 0)), lastHeard: .zero)
+    static func worker(_ name: String, _ roles: [WorkerRole], slots: Int = 2, holding: PolicyManifest? = nil) -> Worker
+    {
+        var worker = Worker(
+            hello: hello(name, roles, slots: slots), peer: peer(UInt8(name.utf8.first ?? 0)), lastHeard: .zero)
         if let holding { worker.policy = .ready(holding) }
         return worker
     }

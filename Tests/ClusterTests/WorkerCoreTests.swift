@@ -16,7 +16,9 @@ import Testing
     }
 
     /// … and holds this policy.
-    private func holding(_ manifest: PolicyManifest, _ roles: [WorkerRole] = [.rollout, .verifier, .learner]) -> WorkerCore {
+    private func holding(_ manifest: PolicyManifest, _ roles: [WorkerRole] = [.rollout, .verifier, .learner])
+        -> WorkerCore
+    {
         var core = joined(roles)
         _ = core.handle(.received(.policy(manifest)), at: .zero)
         _ = core.handle(.policyLoaded(manifest.version, weightsHash: manifest.weightsHash), at: .zero)
@@ -65,7 +67,8 @@ import Testing
         for turn in 0..<7 {
             _ = core.handle(.connected, at: Samples.time(time))
             time += 5
-            let effects = turn % 2 == 0
+            let effects =
+                turn % 2 == 0
                 ? core.handle(.tick, at: Samples.time(time))
                 : core.handle(.received(.refused(reason: "no")), at: Samples.time(time))
             for case .recreateSocket(let wait) in effects { waits.append(wait) }
@@ -75,8 +78,9 @@ import Testing
 
     @Test func `results are said again after a lost connection, until they are acknowledged`() {
         var core = joined()
-        #expect(core.handle(.received(.verify(lease: lease(1), verification)), at: .zero)
-            == [.startWork(lease(1), .verify(verification))])
+        #expect(
+            core.handle(.received(.verify(lease: lease(1), verification)), at: .zero)
+                == [.startWork(lease(1), .verify(verification))])
         let result = Message.verificationResult(lease: lease(1), verdicts: [.right("r")], seconds: 1)
         #expect(sends(core.handle(.workFinished(lease(1), verdicts), at: .zero)) == [result])
         _ = core.handle(.tick, at: Samples.time(9))
@@ -101,15 +105,17 @@ import Testing
         var core = joined()
         _ = core.handle(.received(.verify(lease: lease(1), verification)), at: .zero)
         #expect(core.handle(.received(.verify(lease: lease(2), verification)), at: .zero) == [])
-        #expect(core.handle(.received(.cancel(lease: lease(1))), at: .zero) == [], "lease 1 is not what it is called now")
+        #expect(
+            core.handle(.received(.cancel(lease: lease(1))), at: .zero) == [], "lease 1 is not what it is called now")
         let done = core.handle(.workFinished(lease(1), verdicts), at: .zero)
         #expect(sends(done) == [.verificationResult(lease: lease(2), verdicts: [.right("r")], seconds: 1)])
         let third = core.handle(.received(.verify(lease: lease(3), verification)), at: .zero)
         #expect(third == [.send(.verificationResult(lease: lease(3), verdicts: [.right("r")], seconds: 1))])
         _ = core.handle(.received(.acknowledge(lease: lease(2))), at: .zero)
         #expect(core.handle(.received(.verify(lease: lease(3), verification)), at: .zero) == [], "a duplicate")
-        #expect(core.handle(.received(.verify(lease: lease(4), verification)), at: .zero)
-            == [.startWork(lease(4), .verify(verification))], "a new attempt")
+        #expect(
+            core.handle(.received(.verify(lease: lease(4), verification)), at: .zero)
+                == [.startWork(lease(4), .verify(verification))], "a new attempt")
     }
 
     @Test func `cancelled work is stopped, and what it still reports is dropped`() {
@@ -136,7 +142,8 @@ import Testing
         #expect(core.handle(.received(.policy(policy)), at: .zero) == [.loadPolicy(policy)])
         #expect(core.handle(.received(.policy(policy)), at: .zero) == [], "it is being loaded")
         let proof = Message.policyReady(policy.version, weightsHash: policy.weightsHash)
-        #expect(core.handle(.policyLoaded(policy.version, weightsHash: policy.weightsHash), at: .zero) == [.send(proof)])
+        #expect(
+            core.handle(.policyLoaded(policy.version, weightsHash: policy.weightsHash), at: .zero) == [.send(proof)])
         #expect(core.handle(.received(.policy(policy)), at: .zero) == [.send(proof)])
         _ = core.handle(.received(.refused(reason: "no")), at: .zero)
         #expect(core.handle(.connected, at: .zero) == [.send(.hello(Samples.hello("w", [.rollout], held: policy)))])
@@ -145,7 +152,8 @@ import Testing
     @Test func `while weights are changing the worker holds nothing`() {
         var core = holding(Samples.policy(1), [.rollout])
         _ = core.handle(.received(.policy(Samples.policy(2))), at: .zero)
-        let declined = core.handle(.received(.rollout(lease: lease(1), Samples.assignment(2, 0, version: 1))), at: .zero)
+        let declined = core.handle(
+            .received(.rollout(lease: lease(1), Samples.assignment(2, 0, version: 1))), at: .zero)
         guard case .failed(lease(1), _, true) = sends(declined).first else {
             Issue.record("the core said \(declined)")
             return
@@ -158,10 +166,12 @@ import Testing
         var core = joined([.rollout])
         _ = core.handle(.received(.policy(Samples.policy(1))), at: .zero)
         _ = core.handle(.received(.policy(Samples.policy(2))), at: .zero)
-        #expect(core.handle(.policyLoaded(PolicyVersion(1), weightsHash: Samples.policy(1).weightsHash), at: .zero) == [])
+        #expect(
+            core.handle(.policyLoaded(PolicyVersion(1), weightsHash: Samples.policy(1).weightsHash), at: .zero) == [])
         let hash = Samples.policy(2).weightsHash
-        #expect(core.handle(.policyLoaded(PolicyVersion(2), weightsHash: hash), at: .zero)
-            == [.send(.policyReady(PolicyVersion(2), weightsHash: hash))])
+        #expect(
+            core.handle(.policyLoaded(PolicyVersion(2), weightsHash: hash), at: .zero)
+                == [.send(.policyReady(PolicyVersion(2), weightsHash: hash))])
     }
 
     @Test func `a load that fails leaves the weights held before`() {
@@ -170,22 +180,25 @@ import Testing
         let failed = core.handle(.policyLoadFailed(PolicyVersion(2), reason: "cut"), at: .zero)
         #expect(sends(failed) == [.policyFailed(PolicyVersion(2), reason: "cut")])
         let assignment = Samples.assignment(2, 0, version: 1)
-        #expect(core.handle(.received(.rollout(lease: lease(1), assignment)), at: .zero)
-            == [.startWork(lease(1), .rollout(assignment))])
+        #expect(
+            core.handle(.received(.rollout(lease: lease(1), assignment)), at: .zero)
+                == [.startWork(lease(1), .rollout(assignment))])
     }
 
     @Test func `weights that change cancel completions of the old version`() {
         var core = holding(Samples.policy(1), [.rollout])
         _ = core.handle(.received(.rollout(lease: lease(1), Samples.assignment(2, 0, version: 1))), at: .zero)
-        #expect(core.handle(.received(.policy(Samples.policy(2))), at: .zero)
-            == [.cancelWork(lease(1)), .loadPolicy(Samples.policy(2))])
+        #expect(
+            core.handle(.received(.policy(Samples.policy(2))), at: .zero)
+                == [.cancelWork(lease(1)), .loadPolicy(Samples.policy(2))])
     }
 
     @Test func `a sampler does not load weights again for an optimizer state, a learner does`() {
         var sampler = holding(Samples.policy(2), [.rollout])
         let full = Samples.policy(2, optimizer: true)
-        #expect(sampler.handle(.received(.policy(full)), at: .zero)
-            == [.send(.policyReady(full.version, weightsHash: full.weightsHash))])
+        #expect(
+            sampler.handle(.received(.policy(full)), at: .zero)
+                == [.send(.policyReady(full.version, weightsHash: full.weightsHash))])
         var learner = holding(Samples.policy(2))
         #expect(learner.handle(.received(.policy(full)), at: .zero) == [.loadPolicy(full)])
     }
@@ -216,8 +229,9 @@ import Testing
     @Test func `pre-training leaves no learner state behind`() {
         var core = holding(Samples.policy(0))
         let assignment = PretrainingAssignment(sequences: [[1]], sequencesPerStep: 1, learningRate: 1)
-        #expect(core.handle(.received(.pretrain(lease: lease(1), assignment)), at: .zero)
-            == [.restartLearner(Samples.policy(0)), .startWork(lease(1), .pretrain(assignment))])
+        #expect(
+            core.handle(.received(.pretrain(lease: lease(1), assignment)), at: .zero)
+                == [.restartLearner(Samples.policy(0)), .startWork(lease(1), .pretrain(assignment))])
         var made = Samples.policy(0)
         made.weightsHash = Fingerprint(77).digest
         let report = TrainingReport(step: 0, manifest: made, metrics: [])
@@ -237,8 +251,9 @@ import Testing
         }
         _ = core.handle(.received(.trainingGroup(lease: lease(1), groups[0])), at: .zero)
         let declined = core.handle(.received(.train(lease: lease(1), training(1, groups: 2))), at: .zero)
-        #expect(sends(declined)
-            == [.failed(lease: lease(1), reason: "step 1 has 2 groups, found 1", retryable: true)])
+        #expect(
+            sends(declined)
+                == [.failed(lease: lease(1), reason: "step 1 has 2 groups, found 1", retryable: true)])
         for group in groups + groups { _ = core.handle(.received(.trainingGroup(lease: lease(2), group)), at: .zero) }
         let taken = core.handle(.received(.train(lease: lease(2), training(1, groups: 2))), at: .zero)
         #expect(taken.last == .startWork(lease(2), .train(training(1, groups: 2), groups.reversed())))
@@ -250,7 +265,8 @@ import Testing
         let answer = core.handle(.received(.welcome(Samples.welcome("other"))), at: .zero)
         #expect(answer.contains(.cancelWork(lease(1))))
         #expect(answer.contains(.configure(Samples.welcome("other"))))
-        let declined = core.handle(.received(.rollout(lease: lease(2), Samples.assignment(2, 0, version: 1))), at: .zero)
+        let declined = core.handle(
+            .received(.rollout(lease: lease(2), Samples.assignment(2, 0, version: 1))), at: .zero)
         guard case .failed = sends(declined).first else {
             Issue.record("the core said \(declined)")
             return
@@ -274,21 +290,26 @@ import Testing
     @Test func `leaving and being shut down end everything`() {
         var core = joined()
         _ = core.handle(.received(.verify(lease: lease(1), verification)), at: .zero)
-        #expect(core.handle(.leave(reason: "signal"), at: .zero)
-            == [.send(.goodbye(reason: "signal")), .cancelWork(lease(1)), .exit(reason: "signal", failure: false)])
+        #expect(
+            core.handle(.leave(reason: "signal"), at: .zero)
+                == [.send(.goodbye(reason: "signal")), .cancelWork(lease(1)), .exit(reason: "signal", failure: false)])
         #expect(core.handle(.connected, at: .zero) == [])
         var other = joined()
-        #expect(other.handle(.received(.shutdown(reason: "done")), at: .zero) == [.exit(reason: "done", failure: false)])
+        #expect(
+            other.handle(.received(.shutdown(reason: "done")), at: .zero) == [.exit(reason: "done", failure: false)])
         #expect(other.nextDeadline == nil)
     }
 
     @Test func `partial text is passed on and the work goes on`() {
         var core = holding(Samples.policy(0))
         let score = ScoreAssignment(version: .base, tokens: [1])
-        #expect(core.handle(.received(.score(lease: lease(1), score)), at: .zero) == [.startWork(lease(1), .score(score))])
-        #expect(sends(core.handle(.workFinished(lease(1), .partialText("so")), at: .zero))
-            == [.partialText(lease: lease(1), text: "so")])
-        #expect(sends(core.handle(.workFinished(lease(1), .scored([-1])), at: .zero))
-            == [.scoreResult(lease: lease(1), logProbs: [-1])])
+        #expect(
+            core.handle(.received(.score(lease: lease(1), score)), at: .zero) == [.startWork(lease(1), .score(score))])
+        #expect(
+            sends(core.handle(.workFinished(lease(1), .partialText("so")), at: .zero))
+                == [.partialText(lease: lease(1), text: "so")])
+        #expect(
+            sends(core.handle(.workFinished(lease(1), .scored([-1])), at: .zero))
+                == [.scoreResult(lease: lease(1), logProbs: [-1])])
     }
 }
