@@ -44,7 +44,9 @@ extension Coordinator {
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
             manifest: publication.manifest(of:))
         for grant in rolloutGrants {
-            changeGroup(grant.assignment.prompt.key) { [now] batch, _ in batch.dispatchedAt = batch.dispatchedAt ?? now }
+            changeGroup(grant.assignment.prompt.key) { [now] batch, _ in
+                batch.dispatchedAt = batch.dispatchedAt ?? now
+            }
             send(.rollout(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }
         let verificationGrants = verification.assign(

@@ -65,7 +65,8 @@ extension Coordinator {
             pause(.noVerdicts(step: step, share: share))
             return false
         case .closed(let batch):
-            for group in batch.groups where group.state == .judged && !batch.trainable.contains(group.prompt.key.ordinal) {
+            for group in batch.groups
+            where group.state == .judged && !batch.trainable.contains(group.prompt.key.ordinal) {
                 persist(.groupDropped(group.prompt.key, reason: "all rewards are equal"))
             }
             let wanted = options.rollout.promptsPerStep

@@ -64,10 +64,17 @@ package struct Coordinator: Sendable, Equatable {
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
-        expire()
-        advance()
+        if !Self.isHeartbeat(event) {
+            expire()
+            advance()
+        }
         defer { outbox = [] }
         return outbox
+    }
+
+    /// The commonest event makes room for nothing; what is due by time has a tick of its own.
+    private static func isHeartbeat(_ event: Event) -> Bool {
+        if case .received(.heartbeat, _) = event { true } else { false }
     }
 
     /// When the loop must call again with `.tick` if nothing else happens.

@@ -53,6 +53,9 @@ extension Coordinator {
             workers: membership.workers.map(status(of:)), counters: counters)
     }
 
+    /// Results that came late or twice.
+    package var duplicateCount: Int { counters.duplicateCount }
+
     private func status(of worker: Worker) -> CoordinatorStatus.Worker {
         var version: PolicyVersion?
         if case .ready(let manifest) = worker.policy { version = manifest.version }

@@ -96,6 +96,9 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         return lease
     }
 
+    /// The unit starts anew: answers under its former leases are of no use any more.
+    mutating func forgetFormerLeases(_ index: Int) { units[index].former = [] }
+
     mutating func remove(_ index: Int) -> Unit {
         let unit = units.remove(at: index)
         if let lease = unit.holder { discount(lease.worker) }

@@ -12,6 +12,9 @@ struct Membership: Equatable, Sendable {
 
     /// In order of joining.
     private(set) var workers: [Worker] = []
+    /// Places in `workers`; looked up, never iterated.
+    private var placesByName: [String: Int] = [:]
+    private var placesByPeer: [PeerIdentifier: Int] = [:]
     private var strikes: [Strikes] = []
     let silenceLimit: Duration
 
@@ -34,13 +37,16 @@ struct Membership: Equatable, Sendable {
             Int64(options.heartbeatSeconds * Double(max(1, options.heartbeatsMissed)) * 1e9))
     }
 
-    func index(of name: String) -> Int? { workers.firstIndex { $0.name == name } }
-    func index(at peer: PeerIdentifier) -> Int? { workers.firstIndex { $0.peer == peer } }
+    func index(of name: String) -> Int? { placesByName[name] }
+    func index(at peer: PeerIdentifier) -> Int? { placesByPeer[peer] }
     subscript(name: String) -> Worker? { index(of: name).map { workers[$0] } }
 
+    /// For everything but its name and its connection.
     mutating func update(_ name: String, _ change: (inout Worker) -> Void) {
         guard let index = index(of: name) else { return }
+        let peer = workers[index].peer
         change(&workers[index])
+        precondition(workers[index].name == name && workers[index].peer == peer, "`\(name)` changed its connection")
     }
 
     mutating func greet(_ hello: Hello, from peer: PeerIdentifier, at now: MonotonicTime) -> Greeting {
@@ -51,6 +57,8 @@ struct Membership: Equatable, Sendable {
                     + "look at its log and start it again")
         }
         guard let index = index(of: hello.worker) else {
+            placesByName[hello.worker] = workers.count
+            placesByPeer[peer] = workers.count
             workers.append(Worker(hello: hello, peer: peer, lastHeard: now))
             return .joined
         }
@@ -63,6 +71,8 @@ struct Membership: Equatable, Sendable {
         }
         workers[index].lastHeard = now
         if workers[index].peer == peer { return .repeated }
+        if let former = workers[index].peer { placesByPeer[former] = nil }
+        placesByPeer[peer] = index
         workers[index].hello = hello
         workers[index].peer = peer
         workers[index].policy = .none
@@ -78,13 +88,19 @@ struct Membership: Equatable, Sendable {
 
     /// The connection is gone; the worker may come back until it has been silent for the whole window.
     mutating func disconnect(_ peer: PeerIdentifier) -> String? {
-        guard let index = index(at: peer) else { return nil }
+        guard let index = placesByPeer.removeValue(forKey: peer) else { return nil }
         workers[index].peer = nil
         return workers[index].name
     }
 
     mutating func remove(_ name: String) {
         workers.removeAll { $0.name == name }
+        placesByName = [:]
+        placesByPeer = [:]
+        for (place, worker) in workers.enumerated() {
+            placesByName[worker.name] = place
+            if let peer = worker.peer { placesByPeer[peer] = place }
+        }
     }
 
     func silent(at now: MonotonicTime) -> [String] {

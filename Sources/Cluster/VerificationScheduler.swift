@@ -106,6 +106,8 @@ struct VerificationScheduler: Equatable, Sendable {
         _ index: Int, by worker: String, reason: String?, retryable: Bool, at now: MonotonicTime
     ) -> Outcome {
         book.release(index)
+        // One attempt counts once, however often and under whichever of its leases the answer arrives.
+        book.forgetFormerLeases(index)
         var wait = Duration.zero
         book.change(index) { unit in
             unit.failureCount += 1

@@ -207,7 +207,8 @@ extension WorkerCore {
     private mutating func holds(_ version: PolicyVersion, for lease: LeaseIdentifier) -> Bool {
         if loading.isEmpty, held?.version == version { return true }
         let found = held.map { "\($0.version.rawValue)" } ?? "none"
-        decline(lease, "asked for version \(version.rawValue), \(loading.isEmpty ? "holding" : "loading over") \(found)")
+        decline(
+            lease, "asked for version \(version.rawValue), \(loading.isEmpty ? "holding" : "loading over") \(found)")
         return false
     }
 

@@ -26,7 +26,9 @@ package struct Fingerprint: Equatable, Sendable {
         var bytes: [UInt8] = []
         for lane in 0..<4 as Range<UInt64> {
             let word = Self.mix(state &+ lane &* 0xD1B5_4A32_D192_ED03)
-            for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift))) }
+            for shift in stride(from: 0, to: 64, by: 8) {
+                bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(shift)))
+            }
         }
         guard let digest = Digest(bytes: bytes) else { preconditionFailure("a digest has 32 bytes") }
         return digest

@@ -50,10 +50,12 @@ enum Narration {
 extension Message {
     fileprivate var words: String {
         switch self {
-        case .hello(let hello): "hello \(hello.worker), holding \(hello.held.map { "\($0.version.rawValue)" } ?? "nothing")"
+        case .hello(let hello):
+            "hello \(hello.worker), holding \(hello.held.map { "\($0.version.rawValue)" } ?? "nothing")"
         case .welcome: "welcome"
         case .policy(let manifest):
-            "policy \(manifest.version.rawValue) \(manifest.weightsHash)\(manifest.optimizer == nil ? "" : " + optimizer")"
+            "policy \(manifest.version.rawValue) \(manifest.weightsHash)"
+                + (manifest.optimizer == nil ? "" : " + optimizer")
         case .rollout(let lease, let assignment): "rollout \(lease.rawValue) \(assignment.prompt.key)"
         case .verify(let lease, let assignment): "verify \(lease.rawValue) \(assignment.key)"
         case .trainingGroup(let lease, let group): "group \(lease.rawValue) \(group.prompt.key)"

@@ -41,7 +41,9 @@ struct SimulatedNetwork: Sendable {
     }
     mutating func unclogAll(at now: MonotonicTime) {
         for index in connections.indices {
-            connections[index].clogged = (min(connections[index].clogged.up, now), min(connections[index].clogged.down, now))
+            connections[index].clogged = (
+                min(connections[index].clogged.up, now), min(connections[index].clogged.down, now)
+            )
         }
     }
 

@@ -28,6 +28,7 @@ struct SimulatedWorker: Sendable {
     private var policy: PolicyManifest?
     private var learner: ScriptedLearner?
     private var open: [LeaseIdentifier] = []
+    private var training: LeaseIdentifier?
     private var busyUntil = MonotonicTime.zero
 
     init(index: Int, roles: [WorkerRole]) {
@@ -71,12 +72,15 @@ struct SimulatedWorker: Sendable {
         return busyUntil
     }
 
-    mutating func open(_ lease: LeaseIdentifier) { open.append(lease) }
+    mutating func open(_ lease: LeaseIdentifier, _ order: WorkOrder) {
+        open.append(lease)
+        if case .train = order { training = lease }
+    }
 
     /// - Parameter isHalfDone: a training that is cut short may have changed the learner's state.
     mutating func cancel(_ lease: LeaseIdentifier, isHalfDone: Bool) {
         open.removeAll { $0 == lease }
-        if isHalfDone { learner = nil }
+        if isHalfDone, training == lease { learner = nil }
     }
 
     mutating func load(_ manifest: PolicyManifest, keepingWeights: Bool = false) {
@@ -115,8 +119,8 @@ struct SimulatedWorker: Sendable {
             return .report(.verdicts(ScriptedWork.verdicts(for: assignment), seconds: 1))
         case .train(let assignment, let groups):
             guard learner?.version == assignment.base, groups.count == assignment.groupCount else {
-                return .violation(
-                    "\(name) trains step \(assignment.step) from \(learner.map { "\($0.version.rawValue)" } ?? "nothing")")
+                let found = learner.map { "\($0.version.rawValue)" } ?? "nothing"
+                return .violation("\(name) trains step \(assignment.step) from \(found)")
             }
             guard let report = learner?.train(assignment, groups) else { return .cancelled }
             return .report(.trained(report, seconds: 1))

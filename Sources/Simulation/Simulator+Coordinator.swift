@@ -16,6 +16,8 @@ extension Simulator {
         isFirstStart = false
         coordinator = Coordinator(options: scenario.options, start: start)
         coordinatorTickAt = nil
+        drawnSteps = []
+        duplicateCount = 0
         tell(.start)
     }
 
@@ -70,9 +72,16 @@ extension Simulator {
         case .send(let message, let peer): sendDown(message, to: peer)
         case .persist(let record): records.append(record)
         case .drawPrompts(let purpose, let step, let ordinals, let position):
-            if ordinals.lowerBound > 0 { marks.hit(.moreDrawn) }
+            if ordinals.lowerBound > 0 {
+                marks.hit(.moreDrawn)
+            } else if drawnSteps.contains(step) {
+                marks.hit(.batchShed)
+            }
+            drawnSteps.append(step)
             return .promptsDrawn(ScriptedWork.prompts(purpose, step: step, ordinals: ordinals, position: position))
-        case .rewind: marks.hit(.rewound)
+        case .rewind:
+            // Every restart says this too, before anything is drawn.
+            if !drawnSteps.isEmpty { marks.hit(.rewound) }
         case .forgetBlobs(let version): forgottenBefore = max(forgottenBefore, version)
         case .finish(let outcome): finish(outcome)
         case .report, .reportEvaluation, .note: break
@@ -143,7 +152,8 @@ extension Simulator {
             default: break
             }
         }
-        guard let core = coordinator, case .received = event else { return }
-        if core.status.counters.duplicateCount > 0, effects.count <= 1 { marks.hit(.resultLateOrTwice) }
+        let count = coordinator?.duplicateCount ?? 0
+        if count > duplicateCount { marks.hit(.resultLateOrTwice, count - duplicateCount) }
+        duplicateCount = count
     }
 }

@@ -21,6 +21,8 @@ extension Simulator {
         if copies == 2 { marks.hit(.messageDuplicated) }
         for _ in 0..<copies {
             let time = network.arrival(on: connection, isUp: isUp, delay: delay, at: now)
+            trace.absorb(connection)
+            trace.absorb(UInt64(bitPattern: time.nanoseconds))
             queue.schedule(
                 isUp ? .arrivesUp(connection: connection, message) : .arrivesDown(connection: connection, message),
                 at: time)
@@ -46,7 +48,9 @@ extension Simulator {
         resumeIfPaused()
         guard !isHealed else { return }
         let faults = scenario.faults
-        if chance(faults.workerCrashed), let index = workers.indices.filter({ workers[$0].isAlive }).randomElement(&dice) {
+        if chance(faults.workerCrashed),
+            let index = workers.indices.filter({ workers[$0].isAlive }).randomElement(&dice)
+        {
             marks.hit(.workerCrashed)
             killWorker(index, restartingAfter: dice.duration(200_000...15_000_000))
         }

@@ -65,7 +65,7 @@ extension Simulator {
     }
 
     private mutating func start(_ lease: LeaseIdentifier, _ order: WorkOrder, on index: Int) {
-        workers[index].open(lease)
+        workers[index].open(lease, order)
         let lease = (lease, workers[index].incarnation)
         var duration: Duration
         switch order {

@@ -74,6 +74,9 @@ package struct Simulator: Sendable {
     var healedAt = MonotonicTime.zero
     var outcome: RunOutcome?
     var violation: String?
+    /// Steps whose prompts this coordinator's process asked for.
+    var drawnSteps: [Int] = []
+    var duplicateCount = 0
     /// How often work on this group was made to fail: fewer times than would change the result.
     var failureCounts: [GroupKey: Int] = [:]
 
@@ -146,7 +149,7 @@ package struct Simulator: Sendable {
         case .coordinatorStarts:
             startCoordinator()
         case .coordinatorTicks(let epoch):
-            guard epoch == self.epoch, coordinator != nil else { return }
+            guard epoch == self.epoch, coordinator != nil, coordinatorTickAt == now else { return }
             coordinatorTickAt = nil
             tell(.tick)
         case .operatorResumes(let epoch):
@@ -173,7 +176,7 @@ package struct Simulator: Sendable {
             marks.hit(.connectionMadeAnew)
             workers[index].connection = network.connect(index, incarnation, epoch: epoch)
         case .workerTicks(let index, let incarnation):
-            guard isAlive(index, incarnation) else { return }
+            guard isAlive(index, incarnation), workers[index].tickAt == now else { return }
             workers[index].tickAt = nil
             tell(index, .tick)
         case .stepDone(let index, let incarnation, let step):

@@ -4,7 +4,7 @@ import ArgumentParser
 import Simulation
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 @main
@@ -64,13 +64,15 @@ struct Simulate: ParsableCommand {
                 print("replay: \(replay(seed))")
                 if !keepGoing { break }
             } else if seeds == 1 {
-                print("seed \(seed): \(result.eventCount) events, trace \(result.traceHash), weights "
-                    + (result.finalWeights?.description ?? "none"))
+                print(
+                    "seed \(seed): \(result.eventCount) events, trace \(result.traceHash), weights "
+                        + (result.finalWeights?.description ?? "none"))
             }
         }
         let seconds = (clock.now - begin).inSeconds
-        print("\(seeds) seeds, \(Int(Double(seeds) / max(seconds, 1e-9))) seeds/s, \(eventCount) events, "
-            + "\(Int(simulatedSeconds)) simulated seconds, \(marks.faultCount) faults, \(failureCount) failed")
+        print(
+            "\(seeds) seeds, \(Int(Double(seeds) / max(seconds, 1e-9))) seeds/s, \(eventCount) events, "
+                + "\(Int(simulatedSeconds)) simulated seconds, \(marks.faultCount) faults, \(failureCount) failed")
         for mark in Marks.Mark.allCases { print("  \(mark): \(marks[mark])") }
         if failureCount > 0 { throw ExitCode.failure }
     }

@@ -54,7 +54,8 @@ enum TranscriptWords {
         return (epoch > 0 ? "\(epoch)." : "") + "\(lease.rawValue & 0xFF_FFFF_FFFF)"
     }
     static func words(_ manifest: PolicyManifest) -> String {
-        "\(manifest.version.rawValue) (\(words(manifest.weightsHash)))" + (manifest.optimizer == nil ? "" : " + optimizer")
+        "\(manifest.version.rawValue) (\(words(manifest.weightsHash)))"
+            + (manifest.optimizer == nil ? "" : " + optimizer")
     }
 
     private static func words(_ record: Record) -> String {
@@ -80,7 +81,8 @@ enum TranscriptWords {
 
     private static func words(_ metrics: StepMetrics) -> String {
         let values = metrics.values.map { "\($0.name) \(rounded($0.value))" }.joined(separator: ", ")
-        return "step \(metrics.step), version \(metrics.policyVersion.rawValue) (\(words(metrics.weightsHash))): \(values)"
+        return
+            "step \(metrics.step), version \(metrics.policyVersion.rawValue) (\(words(metrics.weightsHash))): \(values)"
     }
 
     private static func words(_ report: EvaluationReport) -> String {
