@@ -3,7 +3,7 @@ import CKernels
 import COpenBLAS
 import Glibc
 
-enum BLAS {
+package enum BLAS {
     /// One thread inside OpenBLAS: our own pool splits each product, so both never compete for the processors.
     static let prepared: Void = {
         selectKernels()
