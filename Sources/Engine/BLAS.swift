@@ -26,7 +26,8 @@ package enum BLAS {
         default: return
         }
         typealias Function = @convention(c) () -> Void
-        guard let quit = dlsym(nil, "gotoblas_dynamic_quit"), let initialize = dlsym(nil, "gotoblas_dynamic_init") else {
+        guard let quit = dlsym(nil, "gotoblas_dynamic_quit"), let initialize = dlsym(nil, "gotoblas_dynamic_init")
+        else {
             return  // built for one processor only: there is nothing to choose from
         }
         setenv(variable, better, 0)

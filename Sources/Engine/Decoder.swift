@@ -93,6 +93,7 @@ package final class Decoder: DecodeBackend {
         precondition(
             count == identifiers.count && logits.count >= count * config.vocabularySize,
             "Decoder: \(count) tokens, \(identifiers.count) sequences, room for \(logits.count) logits")
+        precondition(Set(identifiers).count == count, "Decoder: a sequence twice in one step")
         guard count > 0 else { return }
         var positions: [Int32] = []
         var places: [Place] = []

@@ -78,22 +78,28 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
     private let ticket = Atomic<UInt64>(0)
     private let completed = Atomic<Int>(0)
     private let sleeping = Atomic<Int>(0)
+    private let waiting = Atomic<Bool>(false)
     private let stopped = Atomic<Bool>(false)
     private let started = Atomic<Int>(0)
     private var body: UnsafePointer<(Int) -> Void>?
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let wake = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let done = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     init() {
         mutex.initialize(to: pthread_mutex_t())
         wake.initialize(to: pthread_cond_t())
+        done.initialize(to: pthread_cond_t())
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(wake, nil)
+        pthread_cond_init(done, nil)
     }
 
     deinit {
+        pthread_cond_destroy(done)
         pthread_cond_destroy(wake)
         pthread_mutex_destroy(mutex)
+        done.deallocate()
         wake.deallocate()
         mutex.deallocate()
     }
@@ -112,12 +118,22 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
             pthread_mutex_unlock(mutex)
         }
         while let part = claim() { perform(part, body) }
-        var spins = 0
-        while completed.load(ordering: .acquiring) < count {
-            spins += 1
-            if spins < State.spinLimit { thread_pause() } else { sched_yield() }
-        }
+        waitForCompletion(of: count)
         self.body = nil
+    }
+
+    /// Spins for as long as a part usually lasts, then sleeps: where other programs want the processors too, a
+    /// waiting thread must not take them from the one it waits for.
+    private func waitForCompletion(of count: Int) {
+        for _ in 0..<State.spinLimit {
+            if completed.load(ordering: .acquiring) == count { return }
+            thread_pause()
+        }
+        pthread_mutex_lock(mutex)
+        waiting.store(true, ordering: .sequentiallyConsistent)
+        while completed.load(ordering: .sequentiallyConsistent) < count { pthread_cond_wait(done, mutex) }
+        waiting.store(false, ordering: .relaxed)
+        pthread_mutex_unlock(mutex)
     }
 
     func work() {
@@ -136,7 +152,12 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
 
     private func perform(_ part: Int, _ body: UnsafePointer<(Int) -> Void>) {
         State.call(body, part)
-        completed.add(1, ordering: .acquiringAndReleasing)
+        completed.add(1, ordering: .sequentiallyConsistent)
+        if waiting.load(ordering: .sequentiallyConsistent) {
+            pthread_mutex_lock(mutex)
+            pthread_cond_signal(done)
+            pthread_mutex_unlock(mutex)
+        }
     }
 
     /// Apart, so that no thread still holds a reference to the closure when its part counts as completed.

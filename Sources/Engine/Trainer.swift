@@ -45,7 +45,8 @@ package final class Trainer {
             layers.last!.output, batch: batch, temperature: temperature, retainLogits: true)
         let wanted = function(scores)
         precondition(
-            wanted.logProbs.count == batch.scoreCount && (wanted.entropies?.count ?? batch.scoreCount) == batch.scoreCount,
+            wanted.logProbs.count == batch.scoreCount
+                && (wanted.entropies?.count ?? batch.scoreCount) == batch.scoreCount,
             "Trainer: \(wanted.logProbs.count) and \(wanted.entropies?.count ?? batch.scoreCount) gradients "
                 + "for \(batch.scoreCount) tokens")
         model.head.backward(wanted, batch: batch, into: rows.hidden, accumulating: gradients)

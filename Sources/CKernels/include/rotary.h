@@ -3,7 +3,7 @@
 #pragma once
 #include <stdint.h>
 
-/// Rows first ≤ p < last of `cosine` and `sine` (positions, half): scale·cos(p·frequency[i]), scale·sin(p·frequency[i]).
+/// Rows first ≤ p < last of `cosine` and `sine` (positions, half): scale·cos(p·frequency[i]) and the same of sin.
 void rotary_table(float *cosine, float *sine, const double *frequency, double scale, int64_t half, int64_t first,
                   int64_t last);
 
