@@ -121,11 +121,13 @@ extension Coordinator {
             expired(lease, "training")
             failTraining("no progress for \(options.cluster.leaseSeconds) s", retryable: true)
         }
-        for worker in membership.workers {
-            if case .loading(let manifest, let since) = worker.policy, since + leaseLength <= now {
-                note(.warning, "`\(worker.name)` has not loaded version \(manifest.version.rawValue); asking again")
-                membership.update(worker.name) { [now] in $0.policy = .failed(manifest, retryAt: now) }
-            }
+        let latest = MonotonicTime(nanoseconds: now.nanoseconds - leaseLength.nanoseconds)
+        for index in membership.workers.indices {
+            guard case .loading(let manifest, let since) = membership.workers[index].policy, since <= latest
+            else { continue }
+            let name = membership.workers[index].name
+            note(.warning, "`\(name)` has not loaded version \(manifest.version.rawValue); asking again")
+            membership.update(name) { [now] in $0.policy = .failed(manifest, retryAt: now) }
         }
     }
 

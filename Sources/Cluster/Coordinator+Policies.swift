@@ -17,6 +17,14 @@ extension Coordinator {
         publication.proved(held.version, at: now)
     }
 
+    /// Versions from this one on are other weights now: what workers proved about them is void.
+    mutating func forgetProofs(from version: PolicyVersion) {
+        for worker in membership.workers {
+            guard case .ready(let held) = worker.policy, held.version >= version else { continue }
+            membership.update(worker.name) { $0.policy = .none }
+        }
+    }
+
     mutating func takeProof(_ version: PolicyVersion, _ hash: Digest, from worker: String) {
         guard let known = knownManifest(of: version) else { return }
         guard hash == known.weightsHash else {

@@ -23,7 +23,7 @@ extension Coordinator {
             return nil
         }
         // A learner that also samples changes its policy only when it is needed as a learner.
-        guard isReady || !learner.has(.rollout), learner.mayLoad(at: now) else { return nil }
+        guard isReady || !learner.isSampler, learner.mayLoad(at: now) else { return nil }
         if rollouts.book.heldCount(of: learner.name) > 0 { return learner.name }
         sendPolicy(base, to: learner.name)
         return nil
@@ -31,7 +31,8 @@ extension Coordinator {
 
     /// The learner that holds the optimizer state; else the one that is nearest to starting from the base policy.
     private func chosenLearner(from base: PolicyManifest) -> Worker? {
-        let learners = membership.workers.filter { $0.has(.learner) }
+        let workers = membership.workers
+        let learners = workers.indices.filter { workers[$0].isLearner }.map { workers[$0] }
         if let holder = learners.first(where: { $0.hasLearned(base) }) { return holder.isReachable ? holder : nil }
         func rank(_ worker: Worker) -> (Int, Int) {
             let isFaulty = worker.rests(at: now) || worker.policyFailureCount > 0
@@ -124,6 +125,7 @@ extension Coordinator {
         pretraining = nil
         reference = report.manifest
         progress.checkpoint.manifest = report.manifest
+        forgetProofs(from: .base)
         persist(.checkpointed(progress.checkpoint))
         progress.lastStepAt = now
         note(.info, "pre-training is done")
@@ -174,6 +176,7 @@ extension Coordinator {
             "step \(manifest.version.rawValue) trained again gave weights \(manifest.weightsHash), before \(earlier): "
                 + "this learner computes differently; what was sampled with the old weights is sampled again")
         publication.withdraw(from: manifest.version)
+        forgetProofs(from: manifest.version)
         let void = buffer.void(from: manifest.version)
         accepted.removeAll { group in
             group.completions.first?.versions.first.map { $0 >= manifest.version } ?? false
@@ -216,7 +219,9 @@ extension Coordinator {
         let checkpoint = progress.checkpoint
         guard progress.trainedStep > checkpoint.step,
             let newest = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))),
-            !membership.workers.contains(where: { $0.hasLearned(newest) })
+            !membership.workers.indices.contains(where: { index in
+                membership.workers[index].isLearner && membership.workers[index].hasLearned(newest)
+            })
         else { return }
         note(
             .warning, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")

@@ -80,18 +80,23 @@ package struct Coordinator: Sendable, Equatable {
     /// When the loop must call again with `.tick` if nothing else happens.
     package var nextDeadline: MonotonicTime? {
         guard !progress.isFinished else { return nil }
-        var times = membership.workers.map { $0.lastHeard + membership.silenceLimit }
-        for worker in membership.workers {
-            switch worker.policy {
-            case .loading(_, let since): times.append(since + leaseLength)
-            case .failed(_, let retryAt): times.append(retryAt)
+        var next: MonotonicTime?
+        func consider(_ time: MonotonicTime?) {
+            if let time, time > now { next = next.map { min($0, time) } ?? time }
+        }
+        consider(membership.nextSilence)
+        let leaseLength = leaseLength
+        for index in membership.workers.indices {
+            switch membership.workers[index].policy {
+            case .loading(_, let since): consider(since + leaseLength)
+            case .failed(_, let retryAt): consider(retryAt)
             case .none, .ready: break
             }
         }
-        if let deadline = training.running?.lease.deadline { times.append(deadline) }
-        if let deadline = rollouts.book.nextDeadline(after: now) { times.append(deadline) }
-        if let deadline = verification.book.nextDeadline(after: now) { times.append(deadline) }
-        return times.filter { $0 > now }.min()
+        consider(training.running?.lease.deadline)
+        consider(rollouts.book.nextDeadline(after: now))
+        consider(verification.book.nextDeadline(after: now))
+        return next
     }
 
     private mutating func receive(_ message: Message, from peer: PeerIdentifier) {

@@ -94,6 +94,6 @@ extension Coordinator {
     }
 
     private func isPresent(_ role: WorkerRole) -> Bool {
-        membership.workers.contains { $0.isReachable && $0.has(role) }
+        membership.workers.contains { $0.isReachable && $0.hello.roles.contains(role) }
     }
 }

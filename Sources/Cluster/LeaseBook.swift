@@ -67,9 +67,9 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     var holders: [Lease] { units.compactMap(\.holder) }
 
     func place(of lease: LeaseIdentifier) -> Place {
-        for (index, unit) in units.enumerated() {
-            if unit.holder?.identifier == lease { return .live(index) }
-            if unit.former.contains(lease) { return .former(index) }
+        for index in units.indices {
+            if units[index].holder?.identifier == lease { return .live(index) }
+            if units[index].former.contains(lease) { return .former(index) }
         }
         return .unknown
     }
@@ -139,8 +139,8 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     /// The next time at which something here changes by itself, after `now`.
     func nextDeadline(after now: MonotonicTime) -> MonotonicTime? {
         var next: MonotonicTime?
-        for unit in units {
-            let time = unit.holder?.deadline ?? unit.notBefore
+        for index in units.indices {
+            let time = units[index].holder?.deadline ?? units[index].notBefore
             if time > now { next = next.map { min($0, time) } ?? time }
         }
         return next

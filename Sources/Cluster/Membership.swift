@@ -104,7 +104,13 @@ struct Membership: Equatable, Sendable {
     }
 
     func silent(at now: MonotonicTime) -> [String] {
-        workers.filter { $0.lastHeard + silenceLimit <= now }.map(\.name)
+        let latest = MonotonicTime(nanoseconds: now.nanoseconds - silenceLimit.nanoseconds)
+        return workers.indices.filter { workers[$0].lastHeard <= latest }.map { workers[$0].name }
+    }
+
+    /// When the first of them will have been silent for too long, if it stays silent.
+    var nextSilence: MonotonicTime? {
+        workers.indices.map { workers[$0].lastHeard }.min().map { $0 + silenceLimit }
     }
 
     /// Returns how many strikes the worker has.

@@ -106,8 +106,14 @@ struct PolicyPublication: Equatable, Sendable {
         for workers: [Worker], idle: (Worker) -> Bool, demand: [(version: PolicyVersion, count: Int)],
         ahead: PolicyManifest?
     ) -> [Load] {
+        if let ahead, demand.allSatisfy({ $0.version == ahead.version }) {
+            let isAnyBehind = workers.indices.contains { index in
+                workers[index].isSampler && workers[index].provenVersion != ahead.version && workers[index].peer != nil
+            }
+            if !isAnyBehind { return [] }
+        }
         var loads: [Load] = []
-        var placed = workers.map { !($0.isReachable && $0.has(.rollout)) }
+        var placed = workers.indices.map { !workers[$0].isSampler || workers[$0].peer == nil }
         for (version, count) in demand {
             guard let manifest = manifest(of: version) else { continue }
             var missing = count

@@ -33,11 +33,12 @@ struct RolloutScheduler: Equatable, Sendable {
     /// Waiting groups per version, versions ascending.
     func demand(at now: MonotonicTime) -> [(version: PolicyVersion, count: Int)] {
         var demand: [(version: PolicyVersion, count: Int)] = []
-        for unit in book.units where unit.isWaiting(at: now) {
-            if demand.last?.version == unit.work.version {
+        for index in book.units.indices where book.units[index].isWaiting(at: now) {
+            let version = book.units[index].work.version
+            if demand.last?.version == version {
                 demand[demand.count - 1].count += 1
             } else {
-                demand.append((unit.work.version, 1))
+                demand.append((version, 1))
             }
         }
         return demand
@@ -51,19 +52,31 @@ struct RolloutScheduler: Equatable, Sendable {
         counter: inout LeaseCounter, manifest: (PolicyVersion) -> PolicyManifest?
     ) -> [Grant] {
         var grants: [Grant] = []
-        var free = workers.map { worker in
-            worker.isReachable && worker.has(.rollout) && worker.name != reserved
-                ? worker.hello.rolloutSlots - book.heldCount(of: worker.name) : 0
+        guard book.units.indices.contains(where: { book.units[$0].isWaiting(at: now) }) else { return [] }
+        var free = workers.indices.map { index in
+            workers[index].isSampler && workers[index].peer != nil && workers[index].name != reserved
+                ? workers[index].hello.rolloutSlots - book.heldCount(of: workers[index].name) : 0
         }
+        // Groups come in order of version: the workers that hold it are found once for each.
+        var version: PolicyVersion?
+        var able: [Int] = []
         for index in book.units.indices where book.units[index].isWaiting(at: now) {
-            let unit = book.units[index]
-            guard let policy = manifest(unit.work.version) else { continue }
-            let able = workers.indices.filter { free[$0] > 0 && workers[$0].holds(policy) }
-            guard let chosen = Self.preferred(able, workers, free, avoiding: unit.avoided, at: now) else { continue }
+            if book.units[index].work.version != version {
+                version = book.units[index].work.version
+                let policy = version.flatMap(manifest)
+                able = workers.indices.filter { place in
+                    guard free[place] > 0, workers[place].provenVersion == version else { return false }
+                    return policy.map(workers[place].holds) ?? false
+                }
+            }
+            let avoided = book.units[index].avoided
+            guard let chosen = Self.preferred(able, workers, free, avoiding: avoided, at: now) else { continue }
             let lease = Lease(identifier: counter.next(), worker: workers[chosen].name, deadline: now + leaseLength)
             book.grant(index, lease)
             free[chosen] -= 1
-            grants.append(Grant(worker: lease.worker, lease: lease.identifier, assignment: unit.work))
+            if free[chosen] == 0 { able.removeAll { $0 == chosen } }
+            grants.append(
+                Grant(worker: lease.worker, lease: lease.identifier, assignment: book.units[index].work))
         }
         return grants
     }
@@ -72,10 +85,14 @@ struct RolloutScheduler: Equatable, Sendable {
     static func preferred(
         _ able: [Int], _ workers: [Worker], _ free: [Int], avoiding avoided: [String], at now: MonotonicTime
     ) -> Int? {
-        func rank(_ index: Int) -> (Int, Int, Int) {
-            (avoided.contains(workers[index].name) ? 1 : 0, workers[index].rests(at: now) ? 1 : 0, -free[index])
+        var best: (index: Int, rank: (Int, Int, Int))?
+        for index in able {
+            let isAvoided = !avoided.isEmpty && avoided.contains(workers[index].name)
+            let isResting = workers[index].restUntil.map { $0 > now } ?? false
+            let rank = (isAvoided ? 1 : 0, isResting ? 1 : 0, -free[index])
+            if best.map({ rank < $0.rank }) ?? true { best = (index, rank) }
         }
-        return able.min { rank($0) < rank($1) }
+        return best?.index
     }
 
     /// What makes these completions unusable as an answer to this assignment; nil when nothing does.

@@ -37,6 +37,8 @@ package struct RunHistory: Equatable, Sendable {
             places[key] = nil
         case .stepTrained(let metrics, let manifest, _, _):
             trainedStep = metrics.step
+            // A step that is trained again undid what came after it.
+            evaluatedSteps.removeAll { $0 >= metrics.step }
             remember(manifest)
             outcome = nil
         case .checkpointed(let checkpoint):

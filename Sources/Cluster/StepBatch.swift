@@ -72,7 +72,7 @@ struct StepBatch: Equatable, Sendable {
 
     var nextPosition: Int { position + requestedCount }
     var isDrawn: Bool { isShed || groups.count == requestedCount }
-    var isEnded: Bool { isDrawn && groups.allSatisfy(\.isEnded) }
+    var isEnded: Bool { isDrawn && groups.indices.allSatisfy { groups[$0].isEnded } }
     var tokenCount: Int {
         groups.reduce(0) { $0 + $1.prompt.tokens.count + $1.completions.reduce(0) { $0 + $1.tokens.count } }
     }

@@ -56,18 +56,20 @@ struct VerificationScheduler: Equatable, Sendable {
         to workers: [Worker], at now: MonotonicTime, leaseLength: Duration, counter: inout LeaseCounter
     ) -> [Grant] {
         var grants: [Grant] = []
-        var free = workers.map { worker in
-            worker.isReachable && worker.has(.verifier)
-                ? worker.hello.verificationSlots - book.heldCount(of: worker.name) : 0
+        guard book.units.indices.contains(where: { book.units[$0].isWaiting(at: now) }) else { return [] }
+        var free = workers.indices.map { index in
+            workers[index].isVerifier && workers[index].peer != nil
+                ? workers[index].hello.verificationSlots - book.heldCount(of: workers[index].name) : 0
         }
+        var able = workers.indices.filter { free[$0] > 0 }
         for index in book.units.indices where book.units[index].isWaiting(at: now) {
             let unit = book.units[index]
-            let able = workers.indices.filter { free[$0] > 0 }
             guard let chosen = RolloutScheduler.preferred(able, workers, free, avoiding: unit.avoided, at: now)
             else { break }
             let lease = Lease(identifier: counter.next(), worker: workers[chosen].name, deadline: now + leaseLength)
             book.grant(index, lease)
             free[chosen] -= 1
+            if free[chosen] == 0 { able.removeAll { $0 == chosen } }
             let assignment = VerificationAssignment(
                 key: unit.key, promptText: unit.work.promptText, answer: unit.work.answer,
                 completions: unit.work.open.map { unit.work.completions[$0] })

@@ -12,11 +12,21 @@ struct Worker: Equatable, Sendable {
         case failed(PolicyManifest, retryAt: MonotonicTime)
     }
 
+    let name: String
+    let isSampler: Bool
+    let isVerifier: Bool
+    let isLearner: Bool
     var hello: Hello
     /// nil while the connection is gone and the worker may still come back.
     var peer: PeerIdentifier?
     var lastHeard: MonotonicTime
-    var policy = Policy.none
+    var policy = Policy.none {
+        didSet {
+            if case .ready(let manifest) = policy { provenVersion = manifest.version } else { provenVersion = nil }
+        }
+    }
+    /// The version of the policy that is ready: the rounds over all workers look at this first.
+    private(set) var provenVersion: PolicyVersion?
     var policyFailureCount = 0
     /// The version its optimizer state belongs to, from the training results of this process.
     var learned: PolicyManifest?
@@ -24,9 +34,17 @@ struct Worker: Equatable, Sendable {
     /// After an expired lease: not preferred until then.
     var restUntil: MonotonicTime?
 
-    var name: String { hello.worker }
+    init(hello: Hello, peer: PeerIdentifier, lastHeard: MonotonicTime) {
+        name = hello.worker
+        isSampler = hello.roles.contains(.rollout)
+        isVerifier = hello.roles.contains(.verifier)
+        isLearner = hello.roles.contains(.learner)
+        self.hello = hello
+        self.peer = peer
+        self.lastHeard = lastHeard
+    }
+
     var isReachable: Bool { peer != nil }
-    func has(_ role: WorkerRole) -> Bool { hello.roles.contains(role) }
     func rests(at now: MonotonicTime) -> Bool { restUntil.map { $0 > now } ?? false }
 
     /// Whether it proved to hold exactly these weights.

@@ -209,6 +209,11 @@ struct Ledger: Sendable {
         if let unreported = steps.first(where: { !$0.isReported }) {
             fail("step \(unreported.metrics.step) was never reported")
         }
+        if let reference, evaluations.map(\.step) != reference.evaluations.map(\.step) {
+            fail(
+                "evaluations after steps \(evaluations.map(\.step)), expected after "
+                    + "\(reference.evaluations.map(\.step))")
+        }
     }
 
     private mutating func fail(_ text: String) {

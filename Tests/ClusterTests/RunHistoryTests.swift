@@ -65,6 +65,18 @@ import Testing
         #expect(history.accepted.map(\.prompt.key) == [prompt.key])
     }
 
+    @Test func `a step that is trained again undoes the evaluations after it`() {
+        let report = EvaluationReport(
+            step: 1, version: PolicyVersion(1), right: 0, wrong: 0, noVerdict: 0, completionTokensMean: 0, bySource: [],
+            examples: [])
+        var before = report
+        before.step = 0
+        var history = RunHistory([.evaluated(before), trained(1), .evaluated(report)])
+        #expect(history.evaluatedSteps == [0, 1])
+        history.apply(trained(1))
+        #expect(history.evaluatedSteps == [0])
+    }
+
     @Test func `a finished run says how, until it goes on`() {
         var history = RunHistory([trained(1), .finished(.interrupted(step: 1))])
         #expect(history.outcome == .interrupted(step: 1))

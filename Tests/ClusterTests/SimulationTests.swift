@@ -22,6 +22,11 @@ import Testing
         #expect(marks.missed == [])
     }
 
+    /// Courses of events that a core without one of its rules did not survive.
+    @Test(arguments: [101, 172, 259, 352, 536] as [UInt64]) func `seeds that found a defect complete`(_ seed: UInt64) {
+        #expect(Simulator.run(seed: seed, size: .small).failure == nil)
+    }
+
     @Test(arguments: Scenario.Size.allCases) func `one seed is one course of events`(_ size: Scenario.Size) {
         let first = Simulator.run(seed: 7, size: size)
         let second = Simulator.run(seed: 7, size: size)
