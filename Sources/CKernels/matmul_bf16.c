@@ -26,8 +26,8 @@ static float flushed(float x) { return fabsf(x) < FLT_MIN ? copysignf(0.0f, x) :
 
 /// fma(a, b, c) of values that are no denormals, tiny results flushed. A result is tiny if its magnitude, rounded to 24
 /// bits as if exponents had no limit, is below 2^-126. Ordinary rounding has fewer bits down there and may yield 2^-126
-/// itself for such a result: then the same sum scaled by 2^64 tells. Scaling is exact, for the smaller factor is below
-/// 2^-50, or else c cancels all but a multiple of 2^-23 of something above 2^-100 and nothing is tiny.
+/// itself for such a result: then the same sum scaled by 2^64 tells. Scaling is exact and overflows nothing: sums have
+/// at most 24 bits below their larger term, so both terms are below 2^-100 here and the smaller factor is below 2^-50.
 static float fma_flushed(float a, float b, float c) {
     const float sum = fmaf(a, b, c);
     if (fabsf(sum) == FLT_MIN) {
@@ -66,7 +66,7 @@ static NOT_INLINED void product(const matmul_bf16_product *p) {
             for (int64_t n = p->first_panel * MATMUL_BF16_PANEL; n < last && n < p->output_count; n++) {
                 const uint32_t *w = p->weights + n / MATMUL_BF16_PANEL * p->panel_stride + n % MATMUL_BF16_PANEL;
                 float *y = p->y + row * p->y_stride + n;
-                const float from = p->mode == MATMUL_BF16_CONTINUE ? *y : 0.0f;
+                const float from = p->mode == MATMUL_BF16_CONTINUE ? flushed(*y) : 0.0f;
                 const float sum = sum_of(x, (end - start) * ROW_WORDS, w, p->k, from);
                 *y = p->mode == MATMUL_BF16_ADD ? flushed(flushed(*y) + sum) : sum;
             }
