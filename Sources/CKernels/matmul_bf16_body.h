@@ -23,8 +23,11 @@
 typedef VECTOR VECTOR_UNALIGNED __attribute__((aligned(4)));
 typedef uint32_t WORDS __attribute__((vector_size(4 * VECTOR_LANES)));
 
-/// Pairs of K whose widened weights (256 bytes a pair) stay in the first-level cache while the tiles pass over them.
-enum { RANGE_PAIRS = 128, PREFETCH_PAIRS = 32 };
+enum {
+    RANGE_PAIRS = 96,  // pairs of K whose widened weights (24 KiB) stay in the first-level cache under all tiles
+    NEAR_PAIRS = 16,   // how far ahead packed weights are asked for into the first-level cache,
+    FAR_PAIRS = 96,    // and into the second-level one
+};
 
 /// Where a tile takes its weights from.
 typedef enum {
@@ -37,6 +40,7 @@ typedef struct {
     const uint32_t *packed;  // first pair of the range, first output of the span
     int64_t panel_stride;
     float *widened;
+    const uint32_t *next;  // as many packed words as the range has, to be brought into the second-level cache
     int64_t pairs;
 } tile_weights;
 
@@ -58,6 +62,12 @@ INLINE const uint32_t *MATMUL(words)(const tile_weights *w, int64_t pair, int v)
     return w->packed + (v / PANEL_VECTORS) * w->panel_stride + pair * PANEL + v % PANEL_VECTORS * VECTOR_LANES;
 }
 
+/// Packed weights are read once from start to end, often from main memory.
+INLINE void MATMUL(ask_ahead)(const uint32_t *words) {
+    __builtin_prefetch(words + NEAR_PAIRS * PANEL, 0, 3);
+    __builtin_prefetch(words + FAR_PAIRS * PANEL, 0, 2);
+}
+
 /// One pair of K for R rows and V vectors.
 #if ROW_WORDS == 16
 INLINE void MATMUL(step)(VECTOR acc[][8], const uint32_t *x, const tile_weights *w, int64_t pair, const int R,
@@ -65,7 +75,7 @@ INLINE void MATMUL(step)(VECTOR acc[][8], const uint32_t *x, const tile_weights 
     WORDS words[8];
     UNROLL for (int v = 0; v < V; v++) {
         const uint32_t *from = MATMUL(words)(w, pair, v);
-        __builtin_prefetch(from + PREFETCH_PAIRS * PANEL);
+        MATMUL(ask_ahead)(from);
         words[v] = *(const WORDS *)from;
     }
     UNROLL for (int r = 0; r < R; r++) {
@@ -83,9 +93,10 @@ INLINE void MATMUL(step)(VECTOR acc[][8], const uint32_t *x, const tile_weights 
         if (source == WIDENED) {
             odd[v] = *(const VECTOR *)kept;
             even[v] = *(const VECTOR *)(kept + PANEL);
+            if (v < 2) __builtin_prefetch(w->next + pair * PANEL + v * 16, 0, 2);
         } else {
             const uint32_t *from = MATMUL(words)(w, pair, v);
-            if (v * VECTOR_LANES % 16 == 0) __builtin_prefetch(from + PREFETCH_PAIRS * PANEL);
+            if (v * VECTOR_LANES % 16 == 0) MATMUL(ask_ahead)(from);
             odd[v] = (VECTOR)(*(const WORDS *)from & 0xFFFF0000u);
             even[v] = (VECTOR)(*(const WORDS *)from << 16);
             if (source == PACKED_KEPT) {
@@ -135,7 +146,7 @@ INLINE void MATMUL(panel_tile)(const uint32_t *x, const tile_weights *w, const t
     const int V = SPAN(R) < PANEL_VECTORS ? SPAN(R) : PANEL_VECTORS;
     UNROLL for (int first = 0; first < PANEL_VECTORS; first += V) {
         const int at = first * VECTOR_LANES;
-        const tile_weights part = {w->packed + at, w->panel_stride, w->widened + at, w->pairs};
+        const tile_weights part = {w->packed + at, w->panel_stride, w->widened + at, w->next, w->pairs};
         const tile_ends part_ends = {ends->from ? ends->from + at : NULL, ends->to + at, ends->from_stride,
                                      ends->to_stride, ends->add};
         MATMUL(tile)(x, &part, &part_ends, R, V, source);
@@ -190,7 +201,8 @@ INLINE int64_t MATMUL(wide_panels)(const matmul_bf16_product *p, const int R) {
     const int64_t whole = p->output_count / PANEL;
     const int64_t last = p->last_panel < whole ? p->last_panel : whole;
     for (; panel + panels <= last; panel += panels) {
-        const tile_weights w = {p->weights + panel * p->panel_stride, p->panel_stride, NULL, matmul_bf16_pairs(p->k)};
+        const tile_weights w = {.packed = p->weights + panel * p->panel_stride, .panel_stride = p->panel_stride,
+                                .pairs = matmul_bf16_pairs(p->k)};
         float *y = p->y + panel * PANEL;
         const tile_ends ends = {p->mode == MATMUL_BF16_CONTINUE ? y : NULL, y, p->y_stride, p->y_stride,
                                 p->mode == MATMUL_BF16_ADD};
@@ -204,7 +216,8 @@ static void MATMUL(one_tile)(const matmul_bf16_product *p) {
 #define WIDE(R) panel = MATMUL(wide_panels)(p, R)
     switch (p->row_count) { CASE(1, WIDE) CASE(2, WIDE) CASE(3, WIDE) }
     for (; panel < p->last_panel; panel++) {
-        const tile_weights w = {p->weights + panel * p->panel_stride, p->panel_stride, NULL, matmul_bf16_pairs(p->k)};
+        const tile_weights w = {.packed = p->weights + panel * p->panel_stride, .panel_stride = p->panel_stride,
+                                .pairs = matmul_bf16_pairs(p->k)};
         const int64_t outputs = p->output_count - panel * PANEL;
         float *y = p->y + panel * PANEL;
         const tile_ends ends = {p->mode == MATMUL_BF16_CONTINUE ? y : NULL, y, p->y_stride, p->y_stride,
@@ -226,8 +239,9 @@ static void MATMUL(tiles)(const matmul_bf16_kernel *kernel, const matmul_bf16_pr
         for (int64_t start = 0; start < pairs; start += RANGE_PAIRS) {
             const int64_t left = pairs - start;
             const int is_last = left <= RANGE_PAIRS;
-            const tile_weights w = {p->weights + panel * p->panel_stride + start * PANEL, p->panel_stride, widened,
-                                    is_last ? left : RANGE_PAIRS};
+            const uint32_t *packed = p->weights + panel * p->panel_stride + start * PANEL;
+            const int64_t range = is_last ? left : RANGE_PAIRS;
+            tile_weights w = {packed, p->panel_stride, widened, packed + range * PANEL, range};
             for (int64_t tile = 0; tile < tile_count; tile++) {
                 const int64_t row = matmul_bf16_tile_start(kernel, p->row_count, tile);
                 const int64_t rows = matmul_bf16_tile_start(kernel, p->row_count, tile + 1) - row;
@@ -240,6 +254,7 @@ static void MATMUL(tiles)(const matmul_bf16_kernel *kernel, const matmul_bf16_pr
                 const weight_source source = tile == 0 ? PACKED_KEPT : WIDENED;
                 if (outputs < PANEL) MATMUL(edge_tile)(x, &w, &ends, rows, source, y, p->y_stride, outputs);
                 else MATMUL(any_tile)(x, &w, &ends, rows, source);
+                if (tile == 1) w.next = (const uint32_t *)widened;  // brought: from here on the hints go nowhere
             }
         }
     }

@@ -1,9 +1,9 @@
 // One dense layer in exact arithmetic: forward, and its two backward forms.
 import CKernels
 
-/// y = x·Wᵀ with W (outputs, inputs), x (rows, inputs), y (rows, outputs), all float32, row-major and without gaps. Both
-/// operands of every product are rounded to bfloat16 once; sums are those of matmul_bf16.h. So an element's bits depend
-/// on its row of x and its row of W alone: not on other rows, threads or processor. Biases stay with the caller.
+/// y = x·Wᵀ with W (outputs, inputs), x (rows, inputs), y (rows, outputs), all float32, row-major and without gaps.
+/// Both operands of every product are rounded to bfloat16 once; sums are those of matmul_bf16.h. So an element's bits
+/// depend on its row of x and its row of W alone: not on other rows, threads or processor. Biases stay with the caller.
 package struct ExactLinear {
     package let kernel: ExactKernel
     package let outputs: Int

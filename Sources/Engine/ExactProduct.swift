@@ -148,8 +148,8 @@ struct ExactProduct {
 }
 
 extension ExactProduct {
-    /// Row blocks × groups of panels. With many rows each thread takes blocks of rows and all panels, so that a block is
-    /// packed once; with few, all rows and a group of panels, so that weights are read once.
+    /// Row blocks × groups of panels. With many rows each thread takes blocks of rows and all panels, so that a block
+    /// is packed once; with few, all rows and a group of panels, so that weights are read once.
     struct Plan {
         let rowBlocks: Int
         let panelGroups: Int

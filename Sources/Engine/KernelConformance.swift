@@ -88,7 +88,8 @@ enum KernelConformance {
         let c = kernel.implementation
         let a = FloatBuffer(count: Int(matmul_bf16_row_words(c, rows, reduction)))
         let b = FloatBuffer(count: Int(matmul_bf16_weight_words(columns, reduction)))
-        let (tiles, panels, pairs) = (matmul_bf16_tiles(c, rows), matmul_bf16_panels(columns), matmul_bf16_pairs(reduction))
+        let (tiles, panels) = (matmul_bf16_tiles(c, rows), matmul_bf16_panels(columns))
+        let pairs = matmul_bf16_pairs(reduction)
         if problem.transposed {
             let x = transpose(problem.x, rows: problem.rows)
             let w = transpose(problem.w, rows: problem.columns)

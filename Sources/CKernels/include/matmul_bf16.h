@@ -31,8 +31,8 @@ typedef enum {
     MATMUL_BF16_ADD,       // y = y + sum: one float32 addition after the sum, with the same flushing
 } matmul_bf16_mode;
 
-/// Weights packed: panel p (outputs 32p … 32p+31, missing ones zero) is `pairs` rows of 32 words, word n of row i being
-/// w[32p+n][2i] in its low half and w[32p+n][2i+1] in its high half. The same for every kernel.
+/// Weights packed: panel p (outputs 32p … 32p+31, missing ones zero) is a row of 32 words for each pair; word n of row
+/// i is w[32p+n][2i] in its low half and w[32p+n][2i+1] in its high half. The same for every kernel.
 /// Rows packed: consecutive tiles of at most `tile_rows` rows, as equal as can be, the larger first. A tile is for each
 /// 32 steps of K, for each of its rows, `row_words` words: 16 odd then 16 even elements widened to float32 (32 words),
 /// or 16 pairs as above (16 words).
@@ -57,8 +57,8 @@ typedef struct {
     void (*multiply)(const matmul_bf16_product *product);
 } matmul_bf16_kernel;
 
-/// Fastest instruction set first, the scalar reference last; NULL from `index` on when there are no more. A kernel whose
-/// `supported` is 0 must not be called.
+/// Newest instruction set first, the scalar reference last; NULL when there are no more. A kernel whose `supported` is
+/// 0 must not be called.
 const matmul_bf16_kernel *matmul_bf16_kernel_at(int64_t index);
 
 static inline int64_t matmul_bf16_pairs(int64_t k) { return (k + 1) / 2; }
