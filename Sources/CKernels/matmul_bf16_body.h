@@ -40,7 +40,7 @@ typedef struct {
     const uint32_t *packed;  // first pair of the range, first output of the span
     int64_t panel_stride;
     float *widened;
-    const uint32_t *next;  // as many packed words as the range has, to be brought into the second-level cache
+    const uint32_t *next;  // packed words of as many pairs to bring into the second-level cache meanwhile, or NULL
     int64_t pairs;
 } tile_weights;
 
@@ -89,11 +89,10 @@ INLINE void MATMUL(step)(VECTOR acc[][8], const uint32_t *x, const tile_weights 
     const float *row = (const float *)x;
     VECTOR odd[8], even[8];
     UNROLL for (int v = 0; v < V; v++) {
-        float *kept = w->widened + pair * 2 * PANEL + v * VECTOR_LANES;
+        float *kept = source == PACKED ? NULL : w->widened + pair * 2 * PANEL + v * VECTOR_LANES;
         if (source == WIDENED) {
             odd[v] = *(const VECTOR *)kept;
             even[v] = *(const VECTOR *)(kept + PANEL);
-            if (v < 2) __builtin_prefetch(w->next + pair * PANEL + v * 16, 0, 2);
         } else {
             const uint32_t *from = MATMUL(words)(w, pair, v);
             if (v * VECTOR_LANES % 16 == 0) MATMUL(ask_ahead)(from);
@@ -128,6 +127,10 @@ INLINE void MATMUL(tile)(const uint32_t *x, const tile_weights *w, const tile_en
     for (int64_t block = 0; block < w->pairs; block += BLOCK_PAIRS) {
         const int64_t left = w->pairs - block;
         const int64_t end = left < BLOCK_PAIRS ? left : BLOCK_PAIRS;
+        if (source == WIDENED && w->next) {
+            for (int line = 0; line < BLOCK_PAIRS * PANEL / 16; line++)
+                __builtin_prefetch(w->next + block * PANEL + line * 16, 0, 2);
+        }
 #pragma clang loop unroll(disable)
         for (int64_t pair = 0; pair < end; pair++) MATMUL(step)(acc, x + pair, w, block + pair, R, V, source);
         x += R * ROW_WORDS;
@@ -146,7 +149,8 @@ INLINE void MATMUL(panel_tile)(const uint32_t *x, const tile_weights *w, const t
     const int V = SPAN(R) < PANEL_VECTORS ? SPAN(R) : PANEL_VECTORS;
     UNROLL for (int first = 0; first < PANEL_VECTORS; first += V) {
         const int at = first * VECTOR_LANES;
-        const tile_weights part = {w->packed + at, w->panel_stride, w->widened + at, w->next, w->pairs};
+        const tile_weights part = {w->packed + at, w->panel_stride, w->widened ? w->widened + at : NULL,
+                                   first == 0 ? w->next : NULL, w->pairs};
         const tile_ends part_ends = {ends->from ? ends->from + at : NULL, ends->to + at, ends->from_stride,
                                      ends->to_stride, ends->add};
         MATMUL(tile)(x, &part, &part_ends, R, V, source);
@@ -254,7 +258,7 @@ static void MATMUL(tiles)(const matmul_bf16_kernel *kernel, const matmul_bf16_pr
                 const weight_source source = tile == 0 ? PACKED_KEPT : WIDENED;
                 if (outputs < PANEL) MATMUL(edge_tile)(x, &w, &ends, rows, source, y, p->y_stride, outputs);
                 else MATMUL(any_tile)(x, &w, &ends, rows, source);
-                if (tile == 1) w.next = (const uint32_t *)widened;  // brought: from here on the hints go nowhere
+                if (tile == 1) w.next = NULL;  // the second tile asked for the next range
             }
         }
     }

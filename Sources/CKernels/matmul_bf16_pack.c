@@ -96,8 +96,9 @@ INLINE void transpose(word_vec v[16]) {
     UNROLL for (int i = 0; i < 16; i += 4) {
         UNROLL for (int j = 0; j < 2; j++) {
             const word_vec a = t[i + j], b = t[i + j + 2];
-            v[i + 2 * j] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
-            v[i + 2 * j + 1] = __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+            word_vec *to = v + i + 2 * j;
+            to[0] = __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+            to[1] = __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
         }
     }
     UNROLL for (int i = 0; i < 16; i += 8) {
