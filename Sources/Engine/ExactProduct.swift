@@ -37,8 +37,10 @@ struct ExactProduct {
 
     /// Terms of the sum for which a block of rows is packed at a time, so that it stays in the second-level cache.
     private static let reductionLimit = 4096
-    /// Elements of `a` from which packing them once for all threads is worth a second meeting of the threads.
-    private static let sharingLimit = 32_768
+    /// Threads that need the same rows pack them each for itself, into its own cache, unless packing would weigh
+    /// against its share of the product: from so many elements and below so many columns a thread they do it together.
+    private static let sharingElements = 65_536
+    private static let sharingColumns = 64
     /// Multiply-adds of a piece of work: large against the cost of claiming it, small enough to even out delays.
     private static let pieceLimit = 2_000_000
 
@@ -48,7 +50,9 @@ struct ExactProduct {
         // An addition must follow the whole sum, so such a sum is not cut.
         let range = adding ? b.reduction : min(b.reduction, ExactProduct.reductionLimit)
         let ranges = stride(from: 0, to: b.reduction, by: range).map { $0..<min($0 + range, b.reduction) }
-        if plan.panelGroups > 1, rows * b.reduction >= ExactProduct.sharingLimit {
+        if plan.panelGroups > 1, rows * b.reduction >= ExactProduct.sharingElements,
+            b.columns < ExactProduct.sharingColumns * threads.threadCount
+        {
             for range in ranges { runShared(range, plan, workspace, threads) }
         } else {
             runOwn(ranges, plan, workspace, threads)
@@ -75,7 +79,7 @@ struct ExactProduct {
         }
     }
 
-    /// Each piece packs its own rows.
+    /// Each thread packs the rows of the piece it takes, unless it has just multiplied them.
     private func runOwn(
         _ ranges: [Range<Int>], _ plan: Plan, _ workspace: ExactWorkspace, _ threads: ThreadPool
     ) {
@@ -87,13 +91,18 @@ struct ExactProduct {
         }
         let next = Atomic<Int>(0)
         threads.parallel(slots) { slot in
+            var held: (block: Int, range: Int)?
             while true {
                 let piece = next.add(1, ordering: .relaxed).oldValue
                 guard piece < pieces else { return }
-                let block = plan.rowRange(piece % plan.rowBlocks)
+                let (number, panels) = (piece % plan.rowBlocks, plan.panelRange(piece / plan.rowBlocks))
+                let block = plan.rowRange(number)
                 for range in ranges {
-                    pack(block, range, 0..<tileCount(block.count), into: packed[slot])
-                    multiply(block, range, plan.panelRange(piece / plan.rowBlocks), UnsafePointer(packed[slot]))
+                    if held?.block != number || held?.range != range.lowerBound {
+                        pack(block, range, 0..<tileCount(block.count), into: packed[slot])
+                        held = (number, range.lowerBound)
+                    }
+                    multiply(block, range, panels, UnsafePointer(packed[slot]))
                 }
             }
         }

@@ -9,8 +9,8 @@ import Testing
     func `the input gradient is the same product, summed over outputs`(name: String) throws {
         let kernel = try #require(exactKernels.first { $0.name == name })
         var numbers = SeededNumbers(state: 30)
-        for (rows, outputs, inputs) in [(1, 45, 70), (17, 33, 31), (5, 4500, 3)] {
-            let threads = ThreadPool(threadCount: 2)
+        let threads = ThreadPool(threadCount: 3)
+        for (rows, outputs, inputs) in [(1, 45, 70), (17, 33, 31), (5, 4500, 3), (15, 4400, 33)] {
             let w = numbers.floats(outputs * inputs, .ordinary)
             let dy = numbers.floats(rows * outputs, .ordinary)
             let weights = PackedWeights(outputs: outputs, inputs: inputs, direction: .backward)
