@@ -1,0 +1,30 @@
+// The exact matrix product with AVX512-BF16's dot-product instruction, which does a pair at once.
+#include "matmul_bf16_kernels.h"
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define MATMUL(name) name##_avx512_bf16
+#define KERNEL matmul_bf16_kernel_avx512_bf16
+#define VECTOR_LANES 16
+#define TILE_ROWS 12
+#define SPAN(rows) ((rows) == 1 ? 8 : (rows) <= 3 ? 4 : 2)
+#define ROW_WORDS 16
+typedef float float16 __attribute__((vector_size(64)));
+#define VECTOR float16
+#define DOT(sum, x, w) ((float16)_mm512_dpbf16_ps((__m512)(sum), (__m512bh)(x), (__m512bh)(w)))
+
+#pragma clang attribute push(                                                                               \
+    __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma"), min_vector_width(512))), \
+    apply_to = function)
+#include "matmul_bf16_body.h"
+#pragma clang attribute pop
+
+static int32_t supported(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bf16");
+}
+
+const matmul_bf16_kernel matmul_bf16_kernel_avx512_bf16 = {
+    .name = "avx512_bf16", .tile_rows = TILE_ROWS, .row_words = ROW_WORDS, .supported = supported,
+    .multiply = multiply_avx512_bf16};
+#endif
