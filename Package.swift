@@ -86,18 +86,25 @@ let package = Package(
 
         // tests
         .testTarget(name: "RolloutsTests", dependencies: ["Rollouts"]),
-        .testTarget(name: "PolicyOptimizationTests", dependencies: ["PolicyOptimization"], resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "PolicyOptimizationTests", dependencies: ["PolicyOptimization"], resources: [.copy("Fixtures")]),
         .testTarget(name: "ClusterTests", dependencies: ["Cluster", "Simulation"], exclude: ["Transcripts"]),
         .testTarget(name: "VerifiersTests", dependencies: ["Verifiers"]),
         .testTarget(name: "WeightsTests", dependencies: ["Weights"], resources: [.copy("Fixtures")]),
-        .testTarget(name: "EngineTests", dependencies: ["Engine"], resources: [.copy("Fixtures")]),
-        .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"], resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "EngineTests", dependencies: ["Engine", "Weights", "Rollouts", "CKernels"],
+            resources: [.copy("Fixtures")]),
+        .testTarget(
+            name: "TokenizationTests", dependencies: ["Tokenization", "Rollouts"], resources: [.copy("Fixtures")]),
         .testTarget(name: "TransportTests", dependencies: ["Transport"]),
         .testTarget(name: "WireTests", dependencies: ["Wire"]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "RecipesTests", dependencies: ["Recipes"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"], resources: [.copy("Fixtures")]),
         .testTarget(name: "RunStoreTests", dependencies: ["RunStore"]),
+        .testTarget(
+            name: "ComputeTests", dependencies: ["Compute", "Engine", "Weights", "Tokenization", "Rollouts"],
+            resources: [.copy("Fixtures")]),
         .testTarget(name: "RuntimeTests", dependencies: ["Runtime", "Compute"]),
         .testTarget(name: "ExecutableTests", dependencies: ["coordinator", "worker", "simulate"]),
         .testTarget(name: "TidyTests"),
