@@ -1,6 +1,7 @@
 // Attention over paged keys: training forward and backward by groups, and decoding by prefix.
 #ifndef VARIANT
 #include "attention.h"
+#include "sampling.h"
 #define PAGE 16
 #define QUERY_BLOCK 66  // rows of scores held at once: a multiple of the tile's rows (6 or 3)
 
@@ -14,7 +15,7 @@ static int64_t longest_completion(const attention_group *group) {
 }
 
 static int64_t widest_row(const attention_group *group) {
-    return rounded(group->prompt_count) + rounded(longest_completion(group));
+    return rounded(group->prompt_count) + rounded(group->prompt_count % PAGE + longest_completion(group));
 }
 
 int64_t attention_workspace(attention_shape shape, const attention_group *group) {
@@ -43,7 +44,8 @@ int64_t attention_decode_workspace(attention_shape shape, const attention_decode
     for (int64_t i = 0; i < group->sequence_count; i++)
         if (group->own_counts[i] > longest) longest = group->own_counts[i];
     const int64_t queries = group->sequence_count * (shape.heads / shape.key_heads);
-    return queries * (rounded(group->prefix_count) + rounded(longest) + shape.dimension + rounded(shape.dimension));
+    const int64_t keys = rounded(group->prefix_count) + rounded(group->prefix_count % PAGE + longest);
+    return queries * (keys + shape.dimension + rounded(shape.dimension));
 }
 
 #define VARIANT_FILE "attention.c"
@@ -65,12 +67,26 @@ DISPATCH(void, attention_decode,
 #else
 #include "attention_tiles.h"
 
-// One segment as the kernels below see it: its rows, and the padded key columns it may look at.
+// One segment as the kernels below see it: its rows, and the key columns it may look at. Its own keys begin in a page
+// of their own, at the slot where the prompt's end: key number p of a text always stands in lane p mod 16, so sums over
+// keys are the same however a text is cut into prompt and completion.
 #define segment VARIANT(segment)
 typedef struct {
     int64_t start, count;
     int64_t prefix, padded_prefix;  // prompt keys before the segment's own; 0 for the prompt itself
+    int64_t skipped;                // unused columns between padded_prefix and the segment's first key
 } segment;
+
+#define segment_of VARIANT(segment_of)
+INLINE segment segment_of(int64_t start, int64_t count, int64_t prefix) {
+    return (segment){start, count, prefix, rounded(prefix), prefix % PAGE};
+}
+
+// Column of the segment's key number `index`, and the columns of its first `count` keys and of all before them.
+#define key_column VARIANT(key_column)
+#define key_columns VARIANT(key_columns)
+INLINE int64_t key_column(const segment *s, int64_t index) { return s->padded_prefix + s->skipped + index; }
+INLINE int64_t key_columns(const segment *s, int64_t count) { return s->padded_prefix + rounded(s->skipped + count); }
 
 // Buffers of one (group, key head), laid out in the workspace.
 #define buffers VARIANT(buffers)
@@ -98,11 +114,11 @@ static buffers lay_out(float *workspace, int64_t keys, int64_t width) {
     return b;
 }
 
-// Columns [prefix, padded_prefix) and those after the row's own position are not keys: they become `value`.
+// Columns between the prompt's keys and the segment's and those after the row's own are not keys: they become `value`.
 #define mask_row VARIANT(mask_row)
 INLINE void mask_row(float *row, const segment *s, int64_t index, int64_t width, float value) {
-    for (int64_t j = s->prefix; j < s->padded_prefix; j++) row[j] = value;
-    for (int64_t j = s->padded_prefix + index + 1; j < width; j++) row[j] = value;
+    for (int64_t j = s->prefix; j < key_column(s, 0); j++) row[j] = value;
+    for (int64_t j = key_column(s, index + 1); j < width; j++) row[j] = value;
 }
 
 // row ← e^(scale·row − max), the sum to *sum; returns max. The width is a multiple of 16, masked columns −∞.
@@ -126,7 +142,7 @@ INLINE float softmax_row(float *row, int64_t width, float scale, float *sum) {
 static void forward_rows(const buffers *b, const segment *s, int64_t first, int64_t n, const float *q,
                          int64_t q_stride, float *out, int64_t out_stride, float *log_sums, int64_t log_stride,
                          int64_t d, int64_t width, float scale) {
-    const int64_t keys = s->padded_prefix + rounded(first + n);
+    const int64_t keys = key_columns(s, first + n);
     tile_product(b->scores, keys, q, q_stride, 1, b->keys_t, PAGE * d, PAGE, n, keys, d, 0);
     float inverse[QUERY_BLOCK];
     for (int64_t i = 0; i < n; i++) {
@@ -134,10 +150,10 @@ static void forward_rows(const buffers *b, const segment *s, int64_t first, int6
         mask_row(row, s, first + i, keys, -INFINITY);
         const float largest = softmax_row(row, keys, scale, &sum);
         inverse[i] = 1.0f / sum;
-        if (log_sums) log_sums[i * log_stride] = largest + logf(sum);
+        if (log_sums) log_sums[i * log_stride] = largest + (float)sampling_logarithm(sum);
     }
     tile_product(b->out, width, b->scores, keys, 1, b->values, LANES, width, n, width,
-                 s->padded_prefix + first + n, 0);
+                 key_column(s, first + n), 0);
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < d; c++) out[i * out_stride + c] = b->out[i * width + c] * inverse[i];
 }
@@ -149,8 +165,10 @@ static void forward_segment(const buffers *b, const segment *s, float *attended,
     const int64_t stride = (heads + 2 * shape.key_heads) * d;
     const float scale = 1.0f / sqrtf((float)d);
     const float *key = projections + s->start * stride + (heads + key_head) * d;
-    pack_pages(b->keys_t + s->padded_prefix * d, key, stride, s->count, d);
-    pack_rows(b->values + s->padded_prefix * rounded(d), key + shape.key_heads * d, stride, s->count, d);
+    pack_pages(b->keys_t + s->padded_prefix * d, key, stride, s->skipped, s->count, d);
+    // Values between the prompt's last and the segment's first meet probability 0: they only have to be finite.
+    clear_rows(b->values, s->prefix, key_column(s, 0), rounded(d));
+    pack_rows(b->values + key_column(s, 0) * rounded(d), key + shape.key_heads * d, stride, s->count, d);
     for (int64_t head = key_head * shared; head < (key_head + 1) * shared; head++) {
         for (int64_t first = 0; first < s->count; first += TILE_ROWS) {
             const int64_t n = s->count - first < TILE_ROWS ? s->count - first : TILE_ROWS, row = s->start + first;
@@ -165,12 +183,10 @@ void VARIANT(attention_forward)(float *attended, float *log_sums, const float *p
                                 attention_shape shape, const attention_group *group, int64_t key_head,
                                 float *workspace) {
     const buffers b = lay_out(workspace, widest_row(group), rounded(shape.dimension));
-    const segment prompt = {group->prompt_start, group->prompt_count, 0, 0};
+    const segment prompt = segment_of(group->prompt_start, group->prompt_count, 0);
     forward_segment(&b, &prompt, attended, log_sums, projections, shape, key_head);
-    // Values between the prompt's last and its page's end meet probability 0: they only have to be finite.
-    clear_rows(b.values, group->prompt_count, rounded(group->prompt_count), rounded(shape.dimension));
     for (int64_t i = 0; i < group->completion_count; i++) {
-        const segment s = {group->starts[i], group->counts[i], group->prompt_count, rounded(group->prompt_count)};
+        const segment s = segment_of(group->starts[i], group->counts[i], group->prompt_count);
         if (s.count > 0) forward_segment(&b, &s, attended, log_sums, projections, shape, key_head);
     }
 }
@@ -179,7 +195,7 @@ void VARIANT(attention_forward)(float *attended, float *log_sums, const float *p
 #define backward_rows VARIANT(backward_rows)
 static void backward_rows(const buffers *b, const segment *s, int64_t first, int64_t n, float *dq, int64_t stride,
                           int64_t d, int64_t width, float scale) {
-    const int64_t keys = s->padded_prefix + rounded(first + n);
+    const int64_t keys = key_columns(s, first + n);
     tile_product(b->scores, keys, b->queries, width, 1, b->keys_t, PAGE * d, PAGE, n, keys, d, 0);
     tile_product(b->d_scores, keys, b->d_out, width, 1, b->values_t, PAGE * d, PAGE, n, keys, d, 0);
     const vec scales = vec_all(scale);
@@ -230,16 +246,17 @@ static void backward_segment(const buffers *b, const segment *s, float *d_projec
 #define pack_segment VARIANT(pack_segment)
 static void pack_segment(const buffers *b, const segment *s, const float *projections, attention_shape shape,
                          int64_t key_head) {
-    const int64_t d = shape.dimension, width = rounded(d), at = s->padded_prefix;
+    const int64_t d = shape.dimension, width = rounded(d), at = s->padded_prefix, end = key_columns(s, s->count);
     const int64_t stride = (shape.heads + 2 * shape.key_heads) * d;
     const float *key = projections + s->start * stride + (shape.heads + key_head) * d;
     const float *value = key + shape.key_heads * d;
-    pack_pages(b->keys_t + at * d, key, stride, s->count, d);
-    pack_pages(b->values_t + at * d, value, stride, s->count, d);
-    pack_rows(b->keys + at * width, key, stride, s->count, d);
-    clear_rows(b->keys, at + s->count, at + rounded(s->count), width);
-    clear_rows(b->d_keys, at, at + rounded(s->count), width);
-    clear_rows(b->d_values, at, at + rounded(s->count), width);
+    pack_pages(b->keys_t + at * d, key, stride, s->skipped, s->count, d);
+    pack_pages(b->values_t + at * d, value, stride, s->skipped, s->count, d);
+    clear_rows(b->keys, at, key_column(s, 0), width);
+    pack_rows(b->keys + key_column(s, 0) * width, key, stride, s->count, d);
+    clear_rows(b->keys, key_column(s, s->count), end, width);
+    clear_rows(b->d_keys, at, end, width);
+    clear_rows(b->d_values, at, end, width);
 }
 
 #define write_gradients VARIANT(write_gradients)
@@ -249,8 +266,8 @@ static void write_gradients(const buffers *b, const segment *s, float *d_project
     const int64_t stride = (shape.heads + 2 * shape.key_heads) * d;
     float *key = d_projections + s->start * stride + (shape.heads + key_head) * d;
     for (int64_t i = 0; i < s->count; i++) {
-        memcpy(key + i * stride, b->d_keys + (s->padded_prefix + i) * width, (size_t)d * sizeof(float));
-        memcpy(key + i * stride + shape.key_heads * d, b->d_values + (s->padded_prefix + i) * width,
+        memcpy(key + i * stride, b->d_keys + key_column(s, i) * width, (size_t)d * sizeof(float));
+        memcpy(key + i * stride + shape.key_heads * d, b->d_values + key_column(s, i) * width,
                (size_t)d * sizeof(float));
     }
 }
@@ -259,10 +276,10 @@ void VARIANT(attention_backward)(float *d_projections, const float *d_attended, 
                                  const float *log_sums, const float *projections, attention_shape shape,
                                  const attention_group *group, int64_t key_head, float *workspace) {
     const buffers b = lay_out(workspace, widest_row(group), rounded(shape.dimension));
-    const segment prompt = {group->prompt_start, group->prompt_count, 0, 0};
+    const segment prompt = segment_of(group->prompt_start, group->prompt_count, 0);
     pack_segment(&b, &prompt, projections, shape, key_head);
     for (int64_t i = 0; i < group->completion_count; i++) {
-        const segment s = {group->starts[i], group->counts[i], group->prompt_count, rounded(group->prompt_count)};
+        const segment s = segment_of(group->starts[i], group->counts[i], group->prompt_count);
         if (s.count == 0) continue;
         pack_segment(&b, &s, projections, shape, key_head);
         backward_segment(&b, &s, d_projections, d_attended, attended, log_sums, projections, shape, key_head);
@@ -287,14 +304,15 @@ static void score_pages(float *scores, int64_t width, const float *queries, int6
     }
 }
 
-// Adds probabilities × values of `count` keys in pages to `out`.
+// Adds weights × values of keys skipped ≤ key < count in pages to `out`; none of them is an unused one.
 #define mix_pages VARIANT(mix_pages)
-static void mix_pages(float *out, const float *probabilities, int64_t width, int64_t rows, const float *const *pages,
-                      int64_t page_offset, int64_t count, int64_t d, int32_t accumulate) {
+static void mix_pages(float *out, const float *weights, int64_t width, int64_t rows, const float *const *pages,
+                      int64_t page_offset, int64_t skipped, int64_t count, int64_t d, int32_t accumulate) {
     for (int64_t first = 0; first < count; first += PAGE) {
-        const float *values = pages[first / PAGE] + page_offset + d * PAGE;
-        const int64_t keys = count - first < PAGE ? count - first : PAGE;
-        tile_product(out, rounded(d), probabilities + first, width, 1, values, LANES, rounded(d), rows, rounded(d),
+        const int64_t slot = first == 0 ? skipped : 0;
+        const float *values = pages[first / PAGE] + page_offset + d * PAGE + slot * rounded(d);
+        const int64_t keys = (count - first < PAGE ? count - first : PAGE) - slot;
+        tile_product(out, rounded(d), weights + first + slot, width, 1, values, LANES, rounded(d), rows, rounded(d),
                      keys, accumulate || first > 0);
     }
 }
@@ -304,38 +322,38 @@ void VARIANT(attention_decode)(float *attended, const float *projections, attent
                                float *workspace) {
     const int64_t d = shape.dimension, heads = shape.heads, shared = heads / shape.key_heads;
     const int64_t stride = (heads + 2 * shape.key_heads) * d;
-    const int64_t rows = group->sequence_count * shared, prefix = rounded(group->prefix_count);
+    const int64_t rows = group->sequence_count * shared;
+    const segment s = segment_of(0, 0, group->prefix_count);
     const float scale = 1.0f / sqrtf((float)d);
     float *queries = workspace, *out = queries + rows * d, *scores = out + rows * rounded(d);
-    int64_t width = prefix;
+    int64_t width = s.padded_prefix;
     for (int64_t i = 0; i < group->sequence_count; i++) {
-        if (prefix + rounded(group->own_counts[i]) > width) width = prefix + rounded(group->own_counts[i]);
+        if (key_columns(&s, group->own_counts[i]) > width) width = key_columns(&s, group->own_counts[i]);
         memcpy(queries + i * shared * d, projections + group->rows[i] * stride + key_head * shared * d,
                (size_t)(shared * d) * sizeof(float));
     }
     score_pages(scores, width, queries, rows, group->prefix_pages, offset, group->prefix_count, d);
-    for (int64_t i = 0; i < group->sequence_count; i++) {
-        const float *const *own = group->own_pages + group->own_offsets[i];
-        const int64_t own_count = group->own_counts[i];
-        score_pages(scores + i * shared * width + prefix, width, queries + i * shared * d, shared, own, offset,
-                    own_count, d);
-        for (int64_t row = i * shared; row < (i + 1) * shared; row++) {
-            const segment s = {0, 0, group->prefix_count, prefix};
-            const int64_t used = prefix + rounded(own_count);
-            float *p = scores + row * width, sum;
-            mask_row(p, &s, own_count - 1, used, -INFINITY);
-            softmax_row(p, used, scale, &sum);
-            const float inverse = 1.0f / sum;
-            for (int64_t j = 0; j < used; j++) p[j] *= inverse;
-        }
+    for (int64_t i = 0; i < group->sequence_count; i++)
+        score_pages(scores + i * shared * width + s.padded_prefix, width, queries + i * shared * d, shared,
+                    group->own_pages + group->own_offsets[i], offset, s.skipped + group->own_counts[i], d);
+    // In place of its query: each row's 1 / Σ e^…, applied after mixing as in the forward pass.
+    float *inverse = queries;
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t own = group->own_counts[row / shared], used = key_columns(&s, own);
+        float sum;
+        mask_row(scores + row * width, &s, own - 1, used, -INFINITY);
+        softmax_row(scores + row * width, used, scale, &sum);
+        inverse[row] = 1.0f / sum;
     }
-    mix_pages(out, scores, width, rows, group->prefix_pages, offset, group->prefix_count, d, 0);
+    mix_pages(out, scores, width, rows, group->prefix_pages, offset, 0, group->prefix_count, d, 0);
     for (int64_t i = 0; i < group->sequence_count; i++) {
-        mix_pages(out + i * shared * rounded(d), scores + i * shared * width + prefix, width, shared,
-                  group->own_pages + group->own_offsets[i], offset, group->own_counts[i], d, 1);
-        for (int64_t h = 0; h < shared; h++)
-            memcpy(attended + group->rows[i] * heads * d + (key_head * shared + h) * d,
-                   out + (i * shared + h) * rounded(d), (size_t)d * sizeof(float));
+        mix_pages(out + i * shared * rounded(d), scores + i * shared * width + s.padded_prefix, width, shared,
+                  group->own_pages + group->own_offsets[i], offset, s.skipped, s.skipped + group->own_counts[i], d, 1);
+        for (int64_t h = 0; h < shared; h++) {
+            float *to = attended + group->rows[i] * heads * d + (key_head * shared + h) * d;
+            const float *from = out + (i * shared + h) * rounded(d);
+            for (int64_t c = 0; c < d; c++) to[c] = from[c] * inverse[i * shared + h];
+        }
     }
 }
 #endif

@@ -75,14 +75,17 @@ static void tile_product(float *c, int64_t c_row, const float *a, int64_t a_row,
     }
 }
 
-// Rows of D elements to pages (D, 16); the last page's unused columns become 0.
-static void pack_pages(float *pages, const float *x, int64_t stride, int64_t count, int64_t d) {
-    for (int64_t first = 0; first < count; first += LANES) {
-        const int64_t n = count - first < LANES ? count - first : LANES;
+// Rows of D elements to pages (D, 16), from column `skipped` on; unused columns become 0.
+static void pack_pages(float *pages, const float *x, int64_t stride, int64_t skipped, int64_t count, int64_t d) {
+    for (int64_t first = 0; first < skipped + count; first += LANES) {
+        const int64_t left = skipped + count - first, last = left < LANES ? left : LANES;
+        const int64_t begin = first == 0 ? skipped : 0;
+        const float *from = x + (first - skipped) * stride;
         float *page = pages + first * d;
         for (int64_t i = 0; i < d; i++) {
-            for (int64_t j = 0; j < n; j++) page[i * LANES + j] = x[(first + j) * stride + i];
-            for (int64_t j = n; j < LANES; j++) page[i * LANES + j] = 0;
+            for (int64_t j = 0; j < begin; j++) page[i * LANES + j] = 0;
+            for (int64_t j = begin; j < last; j++) page[i * LANES + j] = from[j * stride + i];
+            for (int64_t j = last; j < LANES; j++) page[i * LANES + j] = 0;
         }
     }
 }

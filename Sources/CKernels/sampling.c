@@ -1,5 +1,6 @@
 // Drawing one token from a row of logits: weights in blocks, truncation, inverse distribution function.
 #include "sampling.h"
+#include "processor.h"
 #include "sampling_rows.h"
 
 #include <string.h>
@@ -152,45 +153,48 @@ __attribute__((noinline)) static sampling_status score(
     return status;
 }
 
-// Round to nearest, denormals count as zero, no traps: the same function on a thread in any mode. Returns the mode to
-// give back.
-static uint64_t enter_mode(void) {
-#if defined(__x86_64__)
-    uint64_t old = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(0x9fc0);
-    return old;
-#elif defined(__aarch64__)
-    uint64_t old;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(old));
-    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)1 << 24));
-    return old;
-#else
-    return 0;
-#endif
-}
-
-static void leave_mode(uint64_t old) {
-#if defined(__x86_64__)
-    __builtin_ia32_ldmxcsr((uint32_t)old);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(old));
-#endif
+__attribute__((noinline)) static void score_rows(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature,
+    const sampling_targets *targets, int64_t rows, void *scratch) {
+    for (int64_t r = 0; r < rows; r++) {
+        sampling_row row;
+        sampling_result result;
+        const sampling_status status =
+            prepare(&row, set, logits + r * vocabulary, vocabulary, temperature, scratch, &result);
+        const int finite = status == SAMPLING_DRAWN;
+        targets->log_sums[r] =
+            finite ? (float)((double)row.maximum / temperature + sampling_logarithm(row.sum)) : __builtin_nanf("");
+        for (int32_t e = targets->offsets[r]; e < targets->offsets[r + 1]; e++) {
+            const int32_t output = targets->outputs[e];
+            if (finite) describe(&row, targets->tokens[e], &result);
+            targets->log_probs[output] = finite ? result.policy_log_prob : __builtin_nanf("");
+            targets->entropies[output] = finite ? result.entropy : __builtin_nanf("");
+        }
+    }
 }
 
 sampling_status sampling_draw(
     sampling_instruction_set set, const float *logits, int64_t vocabulary, const sampling_options *options,
     double uniform, void *scratch, sampling_result *result) {
-    uint64_t mode = enter_mode();
+    const uint64_t mode = floating_mode_enter();
     sampling_status status = draw(set, logits, vocabulary, options, uniform, scratch, result);
-    leave_mode(mode);
+    floating_mode_leave(mode);
     return status;
 }
 
 sampling_status sampling_score(
     sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature, int32_t token,
     void *scratch, sampling_result *result) {
-    uint64_t mode = enter_mode();
+    const uint64_t mode = floating_mode_enter();
     sampling_status status = score(set, logits, vocabulary, temperature, token, scratch, result);
-    leave_mode(mode);
+    floating_mode_leave(mode);
     return status;
+}
+
+void sampling_score_rows(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature,
+    const sampling_targets *targets, int64_t rows, void *scratch) {
+    const uint64_t mode = floating_mode_enter();
+    score_rows(set, logits, vocabulary, temperature, targets, rows, scratch);
+    floating_mode_leave(mode);
 }

@@ -20,7 +20,15 @@ package final class EngineWorkbench: Workbench {
     }
 
     /// What this host computes with, for `worker info` and the hello.
-    package static var kernelName: String { "float32 OpenBLAS " + BLAS.kernelName }
+    package static var kernelName: String {
+        let exact: String
+        do throws(KernelChoiceError) {
+            exact = try KernelChoice.current.name
+        } catch {
+            exact = "none"
+        }
+        return "bfloat16 \(exact), float32 OpenBLAS \(BLAS.kernelName)"
+    }
 
     /// Everything that belongs to one welcome.
     private struct Session {
@@ -41,16 +49,26 @@ package final class EngineWorkbench: Workbench {
         }
         tokenizer = try Tokenizer.deserialize([UInt8](model.tokenizer))
         let blobs = try BlobStore(directory: blobDirectory)
-        let policies = PolicyHolder(config: model.config, blobs: blobs, threads: threads)
         let options = welcome.options
+        let policies = PolicyHolder(
+            config: model.config, blobs: blobs, threads: threads,
+            arithmetic: try Self.arithmetic(options.model.precision))
         session = Session(
             options: options,
             verifier: try makeVerifier(options.verifier),
             sampling: SamplingWork(
                 policies: policies, tokenizer: tokenizer, batchLimit: options.rollout.batchLimit, threads: threads),
-            learning: LearningWork(policies: policies, options: options, threads: threads),
+            learning: LearningWork(policies: policies, options: options),
             policies: policies)
         queue = []
+    }
+
+    private static func arithmetic(_ precision: Precision) throws(ComputeError) -> Arithmetic {
+        do throws(KernelChoiceError) {
+            return try Arithmetic(precision)
+        } catch {
+            throw ComputeError.text("model.precision \(precision.rawValue): \(error)")
+        }
     }
 
     package func load(_ manifest: PolicyManifest) throws -> Digest {

@@ -9,13 +9,11 @@ import Weights
 package final class LearningWork {
     private let policies: PolicyHolder
     private let options: RunOptions
-    private let threads: ThreadPool
     private var trainer: Trainer?
 
-    init(policies: PolicyHolder, options: RunOptions, threads: ThreadPool) {
+    init(policies: PolicyHolder, options: RunOptions) {
         self.policies = policies
         self.options = options
-        self.threads = threads
     }
 
     // MARK: one step of RL
@@ -46,7 +44,9 @@ package final class LearningWork {
             var epochStatistics = LossStatistics()
             loss = 0
             for (index, part) in batch.parts.enumerated() {
-                trainer.accumulate(batch.sequenceGroups(part), temperature: batch.temperature) { scores in
+                trainer.accumulate(
+                    batch.sequenceGroups(part), units: part.units, temperature: batch.temperature
+                ) { scores in
                     let result = batch.loss.evaluate(
                         batch: batch.tokenBatch(part, reference: inLoss ? reference[index] : nil),
                         logProbs: scores.logProbs, entropies: scores.entropies)
@@ -56,6 +56,9 @@ package final class LearningWork {
                 }
                 tokens += part.tokenCount
                 progress(UInt64(tokens))
+            }
+            if epoch == 0, options.model.precision == .bfloat16, Self.isOnPolicy(groups, assignment.base) {
+                try checkExact(epochStatistics, step: assignment.step)
             }
             norm = trainer.update(learningRate: assignment.learningRate)
             guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
@@ -78,6 +81,25 @@ package final class LearningWork {
                 .init(name: "tokens_learned", value: Double(tokens)),
                 .init(name: "learn_tokens_per_second", value: seconds > 0 ? Double(tokens) / seconds : 0),
             ])
+    }
+
+    private static func isOnPolicy(_ groups: [CompletionGroup], _ base: PolicyVersion) -> Bool {
+        groups.allSatisfy { $0.completions.allSatisfy { $0.versions.allSatisfy { $0 == base } } }
+    }
+
+    /// In exact arithmetic the learner's log-probs of the policy that sampled are the sampler's, bit for bit: nothing
+    /// is learned from numbers that are not. Log-probs that are not finite are left to the gradient norm.
+    private func checkExact(_ statistics: LossStatistics, step: Int) throws(ComputeError) {
+        guard statistics.tokenCount > 0, statistics.ratioMax.isFinite,
+            statistics.ratioMin != 1 || statistics.ratioMax != 1
+        else { return }
+        // The learner's weights are as they were, but not its gradients: the next order begins with a new trainer.
+        trainer = nil
+        throw ComputeError.text(
+            "step \(step): the importance ratio of tokens sampled from the policy being trained is between "
+                + "\(statistics.ratioMin) and \(statistics.ratioMax), exactly 1 expected under `model.precision: "
+                + "bfloat16`; check that all workers are of the same build, that none has changed weights in memory, "
+                + "and what `worker info` says of each one's kernels; `precision: float32` trains without this check")
     }
 
     /// What arrived must fit the model: a coordinator's mistake must not become a trap here.
@@ -164,7 +186,7 @@ package final class LearningWork {
         if let trainer, policies.learningManifest?.version == version { return trainer }
         let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
         let made = Trainer(
-            model: TransformerModel(parameters: parameters, threads: threads), options: options.optimizer)
+            model: policies.model(over: parameters), options: options.optimizer)
         if let optimizer = policies.learningManifest?.optimizer {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
@@ -233,7 +255,7 @@ package final class LearningWork {
         guard let reference else {
             throw ComputeError.text("the recipe has a KL term, but the order to train names no reference policy")
         }
-        let model = TransformerModel(parameters: try policies.referenceParameters(reference), threads: threads)
+        let model = policies.model(over: try policies.referenceParameters(reference))
         return model.score(groups, temperature: TrainingBatch.temperature(options)).logProbs
     }
 }

@@ -8,6 +8,8 @@ package final class PolicyHolder {
     let config: ModelConfig
     let blobs: BlobStore
     let threads: ThreadPool
+    /// Of every model over these weights.
+    let arithmetic: Arithmetic
 
     /// What completions are sampled from. The same object as `learning` while the two may share.
     private(set) var sampling: Parameters?
@@ -19,10 +21,15 @@ package final class PolicyHolder {
     private var reference: Parameters?
     private var referenceHash: Digest?
 
-    init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool) {
+    init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool, arithmetic: Arithmetic) {
         self.config = config
         self.blobs = blobs
         self.threads = threads
+        self.arithmetic = arithmetic
+    }
+
+    func model(over parameters: Parameters) -> TransformerModel {
+        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic)
     }
 
     /// Loads a version for sampling. A failure leaves the version held before in place.
@@ -58,7 +65,7 @@ package final class PolicyHolder {
         }
         if samplingApart {
             let copy = Parameters(config: config)
-            _ = copy.all.update(fromContentsOf: held.all)
+            _ = copy.all.update(fromContentsOf: held.values)
             learning = copy
         } else {
             learning = held
@@ -101,7 +108,7 @@ package final class PolicyHolder {
         guard let learning else { throw ComputeError.wrongPolicy(held: nil, wanted: version) }
         let written = try wrap {
             try Snapshot.write(
-                config: config, parameters: UnsafeBufferPointer(learning.all), format: .float32, to: blobs.directory)
+                config: config, parameters: learning.values, format: .float32, to: blobs.directory)
         }
         return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.blob)
     }

@@ -101,7 +101,7 @@ package final class SamplingWork {
             throw ComputeError.text("a token id is outside the vocabulary of \(policies.config.vocabularySize)")
         }
         guard tokens.count > 1 else { return [] }
-        let model = TransformerModel(parameters: parameters, threads: threads)
+        let model = policies.model(over: parameters)
         let group = SequenceGroup(prompt: [tokens[0]], completions: [Array(tokens.dropFirst())])
         return model.score([group], temperature: 1).logProbs
     }
@@ -135,7 +135,7 @@ package final class SamplingWork {
         guard let parameters = policies.sampling else { preconditionFailure("submit checked that a policy is held") }
         let tokenizer = tokenizer
         let made = Generator(
-            backend: Decoder(model: TransformerModel(parameters: parameters, threads: threads)), batchLimit: batchLimit,
+            backend: Decoder(model: policies.model(over: parameters)), batchLimit: batchLimit,
             threadCount: threads.threadCount, parallel: threads.parallel,
             decode: { tokenizer.isSpecial($0) ? [] : tokenizer.bytes(of: $0) })
         generator = made

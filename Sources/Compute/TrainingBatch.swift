@@ -12,10 +12,22 @@ struct TrainingBatch {
     /// Per group, the completions that are computed.
     private let taught: [[TrainedCompletion]]
     let loss: PolicyLoss
-    /// Cut by the data and the budget alone.
-    let parts: [MicroBatch]
+    /// Passes through the model, cut by the data and the recipe alone.
+    let parts: [Pass]
     /// The temperature that log-probs are taken at: the sampler's.
-    let temperature: Float
+    let temperature: Double
+
+    /// What goes through the model together. Under bfloat16 the gradient is a sum over units of at most `unitTokens`
+    /// (a longer single completion is a unit of its own), cut by the data alone; passes hold whole units, so the
+    /// budget changes memory and speed, never a bit of the weights. A budget below `unitTokens` is one unit a pass.
+    /// Under float32 a pass is one unit.
+    struct Pass {
+        var batch: MicroBatch
+        /// Numbers of consecutive parts of `batch`.
+        var units: [Int]
+        var tokenCount: Int { batch.tokenCount }
+    }
+    static let unitTokens = 1024
 
     /// - Parameter referenceKL: per group and completion, Σ (ℓ − ℓ_ref); needed when KL is a part of the reward.
     init(_ groups: [CompletionGroup], options: RunOptions, referenceKL: [[Double]]? = nil) {
@@ -41,19 +53,38 @@ struct TrainingBatch {
             algorithm.entropyCoefficient != 0 || (algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss)
         let taught = trained.map { completions in completions.filter { regularized || $0.advantage != 0 } }
         self.taught = taught
-        parts = microBatches(of: Self.shapes(groups, taught), tokenBudget: options.optimizer.tokenBudget)
+        parts = Self.passes(
+            of: Self.shapes(groups, taught), tokenBudget: options.optimizer.tokenBudget,
+            precision: options.model.precision)
     }
 
     /// Whether any completion has a gradient.
     var teaches: Bool { !parts.isEmpty }
 
-    static func temperature(_ options: RunOptions) -> Float {
+    static func temperature(_ options: RunOptions) -> Double {
         let temperature = options.rollout.sampling.temperature
-        return temperature > 0 ? Float(temperature) : 1
+        return temperature > 0 ? temperature : 1
     }
 
-    func sequenceGroups(_ part: MicroBatch) -> [SequenceGroup] {
-        part.parts.map { piece in
+    private static func passes(of shapes: [GroupShape], tokenBudget: Int, precision: Precision) -> [Pass] {
+        guard precision == .bfloat16 else {
+            return microBatches(of: shapes, tokenBudget: tokenBudget).map { Pass(batch: $0, units: [$0.parts.count]) }
+        }
+        var passes: [Pass] = []
+        for unit in microBatches(of: shapes, tokenBudget: unitTokens) {
+            if let last = passes.last, last.tokenCount + unit.tokenCount <= tokenBudget {
+                passes[passes.count - 1].batch.parts += unit.parts
+                passes[passes.count - 1].batch.tokenCount += unit.tokenCount
+                passes[passes.count - 1].units.append(unit.parts.count)
+            } else {
+                passes.append(Pass(batch: unit, units: [unit.parts.count]))
+            }
+        }
+        return passes
+    }
+
+    func sequenceGroups(_ part: Pass) -> [SequenceGroup] {
+        part.batch.parts.map { piece in
             SequenceGroup(
                 prompt: groups[piece.group].prompt.tokens,
                 completions: piece.completions.map { completion(piece.group, $0).tokens })
@@ -61,12 +92,12 @@ struct TrainingBatch {
     }
 
     /// - Parameter reference: log-probs of the part's tokens under the frozen base policy.
-    func tokenBatch(_ part: MicroBatch, reference: [Float]?) -> TokenBatch {
+    func tokenBatch(_ part: Pass, reference: [Float]?) -> TokenBatch {
         var sequences: [Range<Int>] = []
         var groupRanges: [Range<Int>] = []
         var old: [Float] = []
         var advantages: [Double] = []
-        for piece in part.parts {
+        for piece in part.batch.parts {
             let first = sequences.count
             for place in piece.completions {
                 let logProbs = completion(piece.group, place).policyLogProbs

@@ -18,7 +18,7 @@ struct BackwardPass {
     func block(_ layer: Int, _ block: BlockRows) {
         guard let kept = block.kept else { preconditionFailure("BackwardPass: nothing was kept of layer \(layer)") }
         let place = model.parameters.layout.layers[layer]
-        let layers = BlockLayers(model.parameters, layer)
+        let layers = BlockLayers(model.parameters, layer, exact: model.exact)
         let base = total.base
 
         layers.down.backwardInput(rows.hidden, into: rows.activated, rows: count, threads: threads)

@@ -2,7 +2,7 @@
 import CKernels
 import Weights
 
-/// The float32 engine as a `DecodeBackend`. Shares the model's parameters: after a weight update, prefixes made
+/// The engine as a `DecodeBackend`: keys and values are kept in float32 in either arithmetic. Shares the model's parameters: after a weight update, prefixes made
 /// before it are stale and should be released.
 ///
 /// A prefix lives until it is released and no sequence uses it; its keys and values are shared by all its sequences.
@@ -23,7 +23,7 @@ package final class Decoder: DecodeBackend {
 
     private struct Sequence {
         var prefix: PrefixIdentifier
-        var tokens = PagedTokens()
+        var tokens: PagedTokens
     }
 
     package init(model: TransformerModel) {
@@ -60,7 +60,8 @@ package final class Decoder: DecodeBackend {
         prefixes[prefix]!.users += 1
         let identifier = SequenceIdentifier(rawValue: nextIdentifier)
         nextIdentifier += 1
-        sequences[identifier] = Sequence(prefix: prefix)
+        sequences[identifier] = Sequence(
+            prefix: prefix, tokens: PagedTokens(after: prefixes[prefix]!.tokens.count))
         return identifier
     }
 

@@ -29,24 +29,44 @@ struct BlockRows {
     }
 }
 
+extension BlockRows {
+    /// The same rows from number `row` on. Rows that hold nothing of their own (scratch) move too.
+    func advanced(by row: Int, _ config: ModelConfig) -> BlockRows {
+        let (hidden, projection) = (row * config.hiddenSize, row * config.projectionSize)
+        let intermediate = row * config.intermediateSize
+        return BlockRows(
+            input: input + hidden, middle: middle + hidden, output: output + hidden, normed: normed + hidden,
+            projections: projections + projection, attended: attended + row * config.headCount * config.headDimension,
+            gateUp: gateUp + 2 * intermediate, activated: activated + intermediate,
+            kept: kept.map { kept in
+                Kept(
+                    inputInverse: kept.inputInverse + row, middleInverse: kept.middleInverse + row,
+                    logSums: kept.logSums + row * config.headCount,
+                    rawProjections: kept.rawProjections.map { $0 + projection },
+                    queryInverse: kept.queryInverse.map { $0 + row * config.headCount },
+                    keyInverse: kept.keyInverse.map { $0 + row * config.keyValueHeadCount })
+            })
+    }
+}
+
 /// Dense layers of one block.
 struct BlockLayers {
     let projections, output, gateUp, down: Linear
 
-    init(_ parameters: Parameters, _ layer: Int) {
+    init(_ parameters: Parameters, _ layer: Int, exact: ExactProducts?) {
         let config = parameters.config
         let place = parameters.layout.layers[layer]
-        let base = UnsafePointer(parameters.base)
         projections = Linear(
-            weight: base + place.projections, bias: place.projectionBias.map { base + $0 },
-            outputs: config.projectionSize, inputs: config.hiddenSize)
+            parameters, weight: place.projections, bias: place.projectionBias, outputs: config.projectionSize,
+            inputs: config.hiddenSize, exact: exact)
         output = Linear(
-            weight: base + place.output, bias: nil, outputs: config.hiddenSize,
-            inputs: config.headCount * config.headDimension)
+            parameters, weight: place.output, outputs: config.hiddenSize,
+            inputs: config.headCount * config.headDimension, exact: exact)
         gateUp = Linear(
-            weight: base + place.gateUp, bias: nil, outputs: 2 * config.intermediateSize, inputs: config.hiddenSize)
+            parameters, weight: place.gateUp, outputs: 2 * config.intermediateSize, inputs: config.hiddenSize,
+            exact: exact)
         down = Linear(
-            weight: base + place.down, bias: nil, outputs: config.hiddenSize, inputs: config.intermediateSize)
+            parameters, weight: place.down, outputs: config.hiddenSize, inputs: config.intermediateSize, exact: exact)
     }
 }
 
@@ -70,7 +90,7 @@ extension TransformerModel {
         _ layer: Int, _ block: BlockRows, rows: Int, positions: UnsafePointer<Int32>, attend: () -> Void
     ) {
         let place = parameters.layout.layers[layer]
-        let layers = BlockLayers(parameters, layer)
+        let layers = BlockLayers(parameters, layer, exact: exact)
         normalize(block.input, place.inputNorm, into: block.normed, inverse: block.kept?.inputInverse, rows: rows)
         layers.projections.forward(block.normed, into: block.projections, rows: rows, threads: threads)
         position(block, place, rows: rows, positions: positions)

@@ -38,11 +38,16 @@ final class PagePool {
 struct PagedTokens {
     private(set) var pages: [UnsafeMutablePointer<Float>] = []
     private(set) var count = 0
+    /// Slot of the first token: that after the last one of the text before (attention.h).
+    private let firstSlot: Int
+
+    /// - Parameter offset: tokens before the first one of these.
+    init(after offset: Int = 0) { firstSlot = offset % PagePool.pageTokens }
 
     /// Makes room for one more token; returns the page and the slot in it.
     mutating func append(from pool: PagePool) -> (page: UnsafeMutablePointer<Float>, slot: Int) {
-        let slot = count % PagePool.pageTokens
-        if slot == 0 { pages.append(pool.take()) }
+        let slot = (firstSlot + count) % PagePool.pageTokens
+        if slot == 0 || pages.isEmpty { pages.append(pool.take()) }
         count += 1
         return (pages[pages.count - 1], slot)
     }

@@ -1,16 +1,30 @@
-// One dense layer, forward and its two backward forms: the only code that calls sgemm.
+// One dense layer, forward and its two backward forms, in the model's arithmetic: the only code that calls sgemm.
 import CKernels
 import COpenBLAS
 
 /// y = x·Wᵀ + b with W (outputs, inputs), x (rows, inputs), y (rows, outputs), all row-major and without gaps.
 ///
-/// Each product is cut into column (for the weight gradient: row) ranges of W by its shape alone, never by the number
-/// of threads, so that any number of threads gives the same bits.
+/// Each float32 product is cut into column (for the weight gradient: row) ranges of W by its shape alone, never by the
+/// number of threads, so that any number of threads gives the same bits.
 struct Linear {
     let weight: UnsafePointer<Float>
     let bias: UnsafePointer<Float>?
     let outputs: Int
     let inputs: Int
+    /// Where products are made in exact arithmetic; nil for float32.
+    let exact: ExactProducts?
+
+    /// - Parameters: offsets in `parameters`.
+    init(
+        _ parameters: Parameters, weight: Int, bias: Int? = nil, outputs: Int, inputs: Int, exact: ExactProducts?
+    ) {
+        let base = UnsafePointer(parameters.base)
+        self.weight = base + weight
+        self.bias = bias.map { base + $0 }
+        self.outputs = outputs
+        self.inputs = inputs
+        self.exact = exact
+    }
 
     /// y ← x·Wᵀ + b, or y ← y + x·Wᵀ + b when `adding`.
     func forward(
@@ -18,6 +32,11 @@ struct Linear {
         threads: ThreadPool
     ) {
         guard rows > 0 else { return }
+        if let exact {
+            exact.forward(self, x, into: y, rows: rows, adding: adding, threads: threads)
+            addBias(to: y, rows: rows, threads: threads)
+            return
+        }
         let cut = Cut(outputs)
         threads.parallel(cut.count) { part in
             let range = cut[part]
@@ -37,6 +56,10 @@ struct Linear {
         _ dy: UnsafePointer<Float>, into dx: UnsafeMutablePointer<Float>, rows: Int, threads: ThreadPool
     ) {
         guard rows > 0 else { return }
+        if let exact {
+            exact.inputGradient(self, dy, into: dx, rows: rows, threads: threads)
+            return
+        }
         let cut = Cut(inputs)
         threads.parallel(cut.count) { part in
             let range = cut[part]
@@ -52,6 +75,11 @@ struct Linear {
         bias dBias: UnsafeMutablePointer<Float>? = nil, rows: Int, threads: ThreadPool
     ) {
         guard rows > 0 else { return }
+        if let exact {
+            exact.weightGradient(self, dy, x, into: dWeight, rows: rows, threads: threads)
+            if let dBias { sumRows(of: dy, into: dBias, rows: rows, threads: threads) }
+            return
+        }
         let cut = Cut(outputs)
         threads.parallel(cut.count) { part in
             let range = cut[part]
@@ -63,6 +91,23 @@ struct Linear {
                 rows_sum_columns(
                     dBias, dy, Int64(rows), Int64(outputs), Int64(range.lowerBound), Int64(range.upperBound))
             }
+        }
+    }
+
+    private func addBias(to y: UnsafeMutablePointer<Float>, rows: Int, threads: ThreadPool) {
+        guard let bias else { return }
+        threads.parallelRows(rows, width: outputs) { range in
+            rows_add_bias(y + range.lowerBound * outputs, Int64(outputs), bias, Int64(range.count), Int64(outputs))
+        }
+    }
+
+    private func sumRows(
+        of dy: UnsafePointer<Float>, into sum: UnsafeMutablePointer<Float>, rows: Int, threads: ThreadPool
+    ) {
+        let cut = Cut(outputs)
+        threads.parallel(cut.count) { part in
+            rows_sum_columns(
+                sum, dy, Int64(rows), Int64(outputs), Int64(cut[part].lowerBound), Int64(cut[part].upperBound))
         }
     }
 }

@@ -3,11 +3,16 @@ import CKernels
 import Rollouts
 import Weights
 
+/// One owner: a set, the models over it and their trainer are used from one thread.
 /// Float32 in the order of `ModelConfig.tensors`, without gaps. Gradients and moments use the same type, so one
 /// offset names a weight, its gradient and its moments.
 package final class Parameters {
     package let config: ModelConfig
     let layout: ParameterLayout
+    /// Changes with every change of the numbers: what was made of an older revision is stale.
+    private(set) var revision: UInt64 = 1
+    /// For exact arithmetic.
+    let packed = PackedParameters()
     private let buffer: FloatBuffer
     private let ranges: [Range<Int>]
     private let indices: [String: Int]
@@ -29,8 +34,16 @@ package final class Parameters {
     }
 
     package var count: Int { buffer.count }
-    package var all: UnsafeMutableBufferPointer<Float> { buffer.all }
+    /// For writing: until the buffer is asked for again, changes must be made before the next use of a model.
+    package var all: UnsafeMutableBufferPointer<Float> {
+        changed()
+        return buffer.all
+    }
+    /// For reading.
+    package var values: UnsafeBufferPointer<Float> { UnsafeBufferPointer(buffer.all) }
+    /// Whoever writes here says so by `changed`.
     var base: UnsafeMutablePointer<Float> { buffer.base }
+    func changed() { revision += 1 }
 
     /// The tensor with this Hugging Face name, row-major.
     package subscript(name: String) -> UnsafeMutableBufferPointer<Float> {
@@ -42,7 +55,8 @@ package final class Parameters {
 
     /// - Parameter index: in `config.tensors`.
     package func slice(at index: Int) -> UnsafeMutableBufferPointer<Float> {
-        UnsafeMutableBufferPointer(rebasing: buffer.all[ranges[index]])
+        changed()
+        return UnsafeMutableBufferPointer(rebasing: buffer.all[ranges[index]])
     }
 
     /// Normal numbers for matrices, 1 for norms, 0 for biases. Element i of tensor t depends on (seed, t, i) alone.

@@ -3,23 +3,26 @@ import CKernels
 import Glibc
 import Weights
 
-/// Final norm, LM head, log-softmax and the choice of targets, over blocks of rows. R rows have targets.
+/// Final norm, LM head, log-softmax and the choice of targets, over blocks of rows. R rows have targets. Log-probs and
+/// entropies are computed by the sampler's own function, so that equal logits give equal bits.
 ///
 /// After `score(…, retainLogits: true)` the logits of the first rows stay in memory up to `retainedBytes`; `backward`
 /// computes the others again.
 final class ScoringHead {
     private let parameters: Parameters
     private let threads: ThreadPool
+    private let exact: ExactProducts?
     private let retainedBytes: Int
     private let rowsBuffer = FloatBuffer(count: 0)
     private let logitsBuffer = FloatBuffer(count: 0)
     private let normedBuffer = FloatBuffer(count: 0)
+    private let scratchBuffer = FloatBuffer(count: 0)
     private var forward: Forward?
 
     private static let blockBytes = 96 << 20
 
     private struct Forward {
-        var temperature: Float
+        var temperature: Double
         var retainedRows: Int
         var blockRows: Int
         var entropies: [Float]
@@ -27,10 +30,23 @@ final class ScoringHead {
         var selected, normed, inverse, logSums: UnsafeMutablePointer<Float>
         /// (R, d) scratch for backward.
         var gradient: UnsafeMutablePointer<Float>
+        /// (retained rows, V), and room for a block that is not retained.
+        var logits, scratchLogits: UnsafeMutablePointer<Float>
+
+        /// The same from row `firstRow` on, with the entropies of these scores.
+        func part(firstRow: Int, hidden: Int, vocabulary: Int, scores: Range<Int>) -> Forward {
+            Forward(
+                temperature: temperature, retainedRows: max(0, retainedRows - firstRow), blockRows: blockRows,
+                entropies: Array(entropies[scores]), selected: selected + firstRow * hidden,
+                normed: normed + firstRow * hidden, inverse: inverse + firstRow, logSums: logSums + firstRow,
+                gradient: gradient + firstRow * hidden, logits: logits + firstRow * vocabulary,
+                scratchLogits: scratchLogits)
+        }
     }
 
-    init(parameters: Parameters, threads: ThreadPool, retainedBytes: Int) {
+    init(parameters: Parameters, threads: ThreadPool, exact: ExactProducts?, retainedBytes: Int) {
         self.retainedBytes = retainedBytes
+        self.exact = exact
         self.parameters = parameters
         self.threads = threads
     }
@@ -38,8 +54,8 @@ final class ScoringHead {
     private var config: ModelConfig { parameters.config }
     private var linear: Linear {
         Linear(
-            weight: parameters.base + parameters.layout.head, bias: nil, outputs: config.vocabularySize,
-            inputs: config.hiddenSize)
+            parameters, weight: parameters.layout.head, outputs: config.vocabularySize, inputs: config.hiddenSize,
+            exact: exact)
     }
 
     /// Logits (rows, V) of all rows of `hidden` (rows, d).
@@ -51,7 +67,7 @@ final class ScoringHead {
 
     /// - Parameter hidden: (T, d), the last block's output.
     func score(
-        _ hidden: UnsafePointer<Float>, batch: FlatBatch, temperature: Float, retainLogits: Bool
+        _ hidden: UnsafePointer<Float>, batch: FlatBatch, temperature: Double, retainLogits: Bool
     ) -> TokenScores {
         precondition(temperature > 0, "ScoringHead: temperature = \(temperature), must be above 0")
         let state = prepare(batch, temperature: temperature, retainLogits: retainLogits)
@@ -65,13 +81,19 @@ final class ScoringHead {
             scores.entropies.withUnsafeMutableBufferPointer { entropies in
                 let logProbs = logProbs.baseAddress!
                 let entropies = entropies.baseAddress!
+                let set = sampling_best_instruction_set()
+                let scratch = scoringScratch()
                 eachBlock(state, rows: rows) { block, logits, _ in
                     computeLogits(state, block, logits)
                     rowParts(block, batch) { part, offsets, targets, outputs in
-                        logits_scores(
-                            logProbs, entropies, state.logSums + part.lowerBound,
-                            logits + (part.lowerBound - block.lowerBound) * config.vocabularySize, offsets, targets,
-                            outputs, 1 / temperature, Int64(part.count), Int64(config.vocabularySize))
+                        scratch.with { scratch in
+                            var targets = sampling_targets(
+                                offsets: offsets, tokens: targets, outputs: outputs, log_probs: logProbs,
+                                entropies: entropies, log_sums: state.logSums + part.lowerBound)
+                            sampling_score_rows(
+                                set, logits + (part.lowerBound - block.lowerBound) * config.vocabularySize,
+                                Int64(config.vocabularySize), temperature, &targets, Int64(part.count), scratch)
+                        }
                     }
                 }
             }
@@ -81,15 +103,18 @@ final class ScoringHead {
         return scores
     }
 
-    /// Adds to the gradients of the head and the final norm; dHidden (T, d) is overwritten.
-    /// Follows `score` of the same batch.
+    /// Adds to the gradients of the head and the final norm what the groups of `batch` contribute; dHidden (T, d) is
+    /// overwritten. Follows `score` of a batch that holds these groups: theirs are the rows with targets from
+    /// `firstRow` on and the scores from `firstScore` on. Retained logits are used up: each group once.
     func backward(
-        _ gradients: TokenGradients, batch: FlatBatch, into dHidden: UnsafeMutablePointer<Float>,
-        accumulating total: Parameters
+        _ gradients: TokenGradients, batch: FlatBatch, firstRow: Int = 0, firstScore: Int = 0,
+        into dHidden: UnsafeMutablePointer<Float>, accumulating total: Parameters
     ) {
-        guard let state = forward else { preconditionFailure("ScoringHead: backward without score") }
-        forward = nil
+        guard let whole = forward else { preconditionFailure("ScoringHead: backward without score") }
         let rows = batch.headRows.count
+        let state = whole.part(
+            firstRow: firstRow, hidden: config.hiddenSize, vocabulary: config.vocabularySize,
+            scores: firstScore..<(firstScore + batch.scoreCount))
         let hidden = config.hiddenSize
         eachBlock(state, rows: rows) { block, logits, retained in
             if !retained { computeLogits(state, block, logits) }
@@ -111,10 +136,15 @@ final class ScoringHead {
                 Int64(hidden), 0)
         }
         memset(dHidden, 0, batch.rowCount * hidden * MemoryLayout<Float>.stride)
-        rows_scatter_add(dHidden, state.gradient, batch.headRows, Int64(rows), Int64(hidden), 0, Int64(hidden))
+        let cut = Cut(hidden)
+        threads.parallel(cut.count) { part in
+            rows_scatter_add(
+                dHidden, state.gradient, batch.headRows, Int64(rows), Int64(hidden), Int64(cut[part].lowerBound),
+                Int64(cut[part].upperBound))
+        }
     }
 
-    private func prepare(_ batch: FlatBatch, temperature: Float, retainLogits: Bool) -> Forward {
+    private func prepare(_ batch: FlatBatch, temperature: Double, retainLogits: Bool) -> Forward {
         let rows = batch.headRows.count
         let rowBytes = config.vocabularySize * MemoryLayout<Float>.stride
         let blockRows = max(16, min(rows, ScoringHead.blockBytes / rowBytes / 16 * 16))
@@ -123,10 +153,19 @@ final class ScoringHead {
         _ = logitsBuffer.reserve(logitRows * config.vocabularySize)
         let wide = (rows * config.hiddenSize + 15) / 16 * 16
         let base = rowsBuffer.reserve(3 * wide + 2 * rows)
+        let logits = logitsBuffer.base
         return Forward(
             temperature: temperature, retainedRows: min(rows, retained), blockRows: blockRows, entropies: [],
             selected: base, normed: base + wide, inverse: base + 3 * wide, logSums: base + 3 * wide + rows,
-            gradient: base + 2 * wide)
+            gradient: base + 2 * wide, logits: logits,
+            scratchLogits: logits + min(rows, retained) * config.vocabularySize)
+    }
+
+    /// Memory for the sampler's scoring, for each part that can run at once.
+    private func scoringScratch() -> ScratchSlots {
+        let bytes = Int(sampling_scratch_bytes(Int64(config.vocabularySize)))
+        let size = (bytes + 63) / 64 * 16
+        return ScratchSlots(scratchBuffer.reserve(size * threads.threadCount), size, threads.threadCount)
     }
 
     /// Blocks of rows with the place of their logits, and whether those stay after the block.
@@ -136,8 +175,7 @@ final class ScoringHead {
         for first in stride(from: 0, to: rows, by: state.blockRows) {
             let block = first..<min(first + state.blockRows, rows)
             let retained = block.upperBound <= state.retainedRows
-            let place = retained ? first : state.retainedRows
-            body(block, logitsBuffer.base + place * config.vocabularySize, retained)
+            body(block, retained ? state.logits + first * config.vocabularySize : state.scratchLogits, retained)
         }
     }
 
@@ -158,7 +196,7 @@ final class ScoringHead {
                             logits + (part.lowerBound - block.lowerBound) * config.vocabularySize,
                             state.logSums + part.lowerBound, dLogProbs.baseAddress,
                             dEntropies.isEmpty ? nil : dEntropies.baseAddress, entropies.baseAddress, offsets,
-                            targets, outputs, 1 / state.temperature, Int64(part.count), Int64(config.vocabularySize))
+                            targets, outputs, Float(1 / state.temperature), Int64(part.count), Int64(config.vocabularySize))
                     }
                 }
             }

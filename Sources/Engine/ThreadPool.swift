@@ -49,7 +49,10 @@ package final class ThreadPool: Sendable {
     }
 
     /// Calls `body` once for each index in 0..<count, in any order and on any thread; returns when all are done.
+    /// Every part runs in the floating-point mode of the kernels (processor.h), whatever the caller's is.
     package func parallel(_ count: Int, _ body: (Int) -> Void) {
+        let mode = floating_mode_enter()
+        defer { floating_mode_leave(mode) }
         guard count > 1, threadCount > 1 else {
             for index in 0..<count { body(index) }
             return
@@ -138,6 +141,7 @@ private final class State: @unchecked Sendable {  // guards: `body` by the ticke
 
     func work() {
         thread_set_name("engine-\(started.add(1, ordering: .relaxed).newValue)")
+        _ = floating_mode_enter()
         while waitForWork() {
             while let part = claim() { perform(part, body!) }
         }

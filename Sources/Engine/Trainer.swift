@@ -32,11 +32,19 @@ package final class Trainer {
 
     /// One micro-batch: forward, `gradients` of the scores, backward; adds to the gradients.
     /// The closure must return one number per score; it runs between forward and backward and must not use the model.
+    /// - Parameter units: numbers of consecutive groups, all groups together. Each unit's gradient is computed by
+    ///   itself and added in turn, so in exact arithmetic the sums over many micro-batches depend on the units and
+    ///   their order alone, not on which of them share a micro-batch. nil: all groups are one unit.
     package func accumulate(
-        _ groups: [SequenceGroup], temperature: Float, gradients function: (TokenScores) -> TokenGradients
+        _ groups: [SequenceGroup], units: [Int]? = nil, temperature: Double,
+        gradients function: (TokenScores) -> TokenGradients
     ) {
         guard !groups.isEmpty else { return }
         let config = model.config
+        let units = units ?? [groups.count]
+        precondition(
+            units.allSatisfy { $0 > 0 } && units.reduce(0, +) == groups.count,
+            "Trainer: units of \(units) groups, there are \(groups.count)")
         let batch = FlatBatch(
             groups, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
         let (layers, rows) = workspace.rows(for: config, count: batch.rowCount)
@@ -49,8 +57,42 @@ package final class Trainer {
                 && (wanted.entropies?.count ?? batch.scoreCount) == batch.scoreCount,
             "Trainer: \(wanted.logProbs.count) and \(wanted.entropies?.count ?? batch.scoreCount) gradients "
                 + "for \(batch.scoreCount) tokens")
-        model.head.backward(wanted, batch: batch, into: rows.hidden, accumulating: gradients)
-        let pass = BackwardPass(model: model, batch: batch, total: gradients, rows: rows)
+        if units.count == 1 {
+            backward(batch, wanted, layers, rows, from: UnitStart())
+            return
+        }
+        var start = UnitStart()
+        var first = 0
+        for count in units {
+            let unit = FlatBatch(
+                groups[first..<first + count], vocabularySize: config.vocabularySize,
+                contextTokens: config.contextTokens)
+            let scores = start.score..<(start.score + unit.scoreCount)
+            let part = TokenGradients(
+                logProbs: Array(wanted.logProbs[scores]), entropies: wanted.entropies.map { Array($0[scores]) })
+            backward(unit, part, layers.map { $0.advanced(by: start.row, config) }, rows, from: start)
+            start.row += unit.rowCount
+            start.headRow += unit.headRows.count
+            start.score = scores.upperBound
+            first += count
+        }
+    }
+
+    /// Where a unit begins in its micro-batch.
+    private struct UnitStart {
+        var row = 0
+        var headRow = 0
+        var score = 0
+    }
+
+    private func backward(
+        _ unit: FlatBatch, _ wanted: TokenGradients, _ layers: [BlockRows], _ rows: TrainingWorkspace.Gradients,
+        from start: UnitStart
+    ) {
+        model.head.backward(
+            wanted, batch: unit, firstRow: start.headRow, firstScore: start.score, into: rows.hidden,
+            accumulating: gradients)
+        let pass = BackwardPass(model: model, batch: unit, total: gradients, rows: rows)
         for layer in layers.indices.reversed() { pass.block(layer, layers[layer]) }
         pass.embedding()
     }
@@ -78,6 +120,7 @@ package final class Trainer {
             return norm
         }
         updateCount += 1
+        model.parameters.changed()
         let clipped = options.gradientClip > 0 && norm > options.gradientClip
         var step = adamw_step(
             gradient_scale: Float(clipped ? options.gradientClip / norm : 1), beta1: Float(options.beta1),

@@ -11,14 +11,19 @@ package final class TransformerModel {
     let rotary: RotaryTable
     let attention: GroupAttention
     let head: ScoringHead
+    /// nil for float32.
+    let exact: ExactProducts?
     private let workspace = ForwardWorkspace()
 
-    /// Rows of one pass of `score`: bounds its memory, and the results do not depend on it beyond rounding.
+    /// Rows of one pass of `score`: bounds its memory. Exact results do not depend on it, float32 ones only by rounding.
     private static let scoreRowLimit = 4096
 
     /// - Parameter retainedLogitBytes: logits kept between the forward and backward passes of training; those that
     ///   do not fit are computed twice.
-    package init(parameters: Parameters, threads: ThreadPool, retainedLogitBytes: Int = 384 << 20) {
+    package init(
+        parameters: Parameters, threads: ThreadPool, arithmetic: Arithmetic = .float32,
+        retainedLogitBytes: Int = 384 << 20
+    ) {
         _ = BLAS.prepared
         let config = parameters.config
         precondition(
@@ -32,14 +37,19 @@ package final class TransformerModel {
             dimension: Int64(config.headDimension))
         rotary = RotaryTable(config: config)
         attention = GroupAttention(shape: shape, threads: threads)
-        head = ScoringHead(parameters: parameters, threads: threads, retainedBytes: retainedLogitBytes)
+        switch arithmetic {
+        case .float32: exact = nil
+        case .exact(let kernel): exact = ExactProducts(kernel: kernel, parameters: parameters)
+        }
+        head = ScoringHead(
+            parameters: parameters, threads: threads, exact: exact, retainedBytes: retainedLogitBytes)
     }
 
     package var config: ModelConfig { parameters.config }
 
     /// Log-prob and entropy of every completion token under softmax(logits / temperature). A group's prompt is
     /// computed once.
-    package func score(_ groups: [SequenceGroup], temperature: Float) -> TokenScores {
+    package func score(_ groups: [SequenceGroup], temperature: Double) -> TokenScores {
         var scores = TokenScores(logProbs: [], entropies: [])
         var first = 0
         while first < groups.count {

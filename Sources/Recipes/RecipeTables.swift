@@ -24,7 +24,7 @@ enum RecipeTables {
         { ModelOptions() },
         [
             .text("path", \.path, "A GGUF file or a Hugging Face folder; \"\" with `initialize`."),
-            .choice("precision", \.precision, "Number format of weights and arithmetic."),
+            .choice("precision", \.precision, "Arithmetic: `bfloat16` is exact, the same bits on every worker."),
             .optionalSection(
                 "initialize", \.initialise, initialization, "Make a small model with random weights instead."),
             .optionalSection(

@@ -19,7 +19,11 @@ package struct RunOptions: Equatable, Sendable, Codable {
 }
 
 package enum Precision: String, Sendable, Codable, CaseIterable {
+    /// OpenBLAS: the learner sees the sampler's log-probs up to rounding; deterministic on one kind of processor.
     case float32
+    /// Products of bfloat16 numbers in one specified order: the learner sees the sampler's log-probs bit for bit, and
+    /// every processor computes the same. Weights are still changed, sent and kept in float32.
+    case bfloat16
 }
 
 package struct ModelOptions: Equatable, Sendable, Codable {

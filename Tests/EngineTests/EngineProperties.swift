@@ -21,7 +21,9 @@ let oddModels: [ModelConfig] = [
 
 extension ModelConfig {
     /// Random weights; norms and biases too, so that their gradients count.
-    func randomModel(threadCount: Int = 2, scale: Float = 0.25, retainedLogitBytes: Int = 1 << 30) -> TransformerModel {
+    func randomModel(
+        threadCount: Int = 2, scale: Float = 0.25, arithmetic: Arithmetic = .float32, retainedLogitBytes: Int = 1 << 30
+    ) -> TransformerModel {
         let parameters = Parameters(config: self)
         parameters.initializeRandom(seed: 5, standardDeviation: scale)
         var numbers = NumberSource(12)
@@ -30,7 +32,7 @@ extension ModelConfig {
             for i in values.indices { values[i] += 0.3 * numbers.float() }
         }
         return TransformerModel(
-            parameters: parameters, threads: ThreadPool(threadCount: threadCount),
+            parameters: parameters, threads: ThreadPool(threadCount: threadCount), arithmetic: arithmetic,
             retainedLogitBytes: retainedLogitBytes)
     }
 

@@ -65,14 +65,15 @@ struct Golden {
     }
 
     /// A fresh model with the golden weights.
-    func model(threadCount: Int = 2) throws -> TransformerModel {
+    func model(threadCount: Int = 2, arithmetic: Arithmetic = .float32) throws -> TransformerModel {
         let parameters = Parameters(config: config)
         for tensor in config.tensors {
             let values = try #require(weights[tensor.name], "no \(tensor.name)")
             #expect(values.count == tensor.elementCount)
             _ = parameters[tensor.name].update(from: values)
         }
-        return TransformerModel(parameters: parameters, threads: ThreadPool(threadCount: threadCount))
+        return TransformerModel(
+            parameters: parameters, threads: ThreadPool(threadCount: threadCount), arithmetic: arithmetic)
     }
 
     /// Each input as a prompt of one token and a completion of the others: every token but the first is scored.

@@ -55,21 +55,89 @@ import Testing
         var numbers = NumberSource(9)
         let logits = numbers.floats(2 * 101, scale: 8)
         let weights = numbers.floats(2)
+        let scratch = UnsafeMutableRawPointer.allocate(byteCount: Int(sampling_scratch_bytes(101)), alignment: 64)
+        defer { scratch.deallocate() }
         let variants = [
-            (logits_scores_portable, logits_gradient_portable), (logits_scores_avx2, logits_gradient_avx2),
-            (logits_scores_avx512, logits_gradient_avx512),
+            (SAMPLING_BASELINE, logits_gradient_portable), (SAMPLING_AVX2, logits_gradient_avx2),
+            (SAMPLING_AVX512, logits_gradient_avx512),
         ]
-        same(variants.map { scores, gradient in
+        same(variants.map { set, gradient in
             {
                 var logProbs: [Float] = [0, 0]
                 var entropies: [Float] = [0, 0]
                 var logSums: [Float] = [0, 0]
-                scores(&logProbs, &entropies, &logSums, logits, [0, 1, 2], [7, 100], [0, 1], 1.25, 2, 101)
+                withAll([0, 1, 2], [7, 100], [0, 1], &logProbs, &entropies, &logSums) {
+                    sampling_score_rows(set, logits, 101, 0.8, $0, 2, scratch)
+                }
                 var d = logits
                 gradient(&d, logSums, weights, weights, entropies, [0, 1, 2], [7, 100], [0, 1], 1.25, 2, 101)
                 return [logProbs, entropies, logSums, d]
             }
         }, "logits")
+    }
+
+    @Test func `activations going forward and rotations give the same bits`() {
+        var numbers = NumberSource(15)
+        let x = numbers.floats(2 * 2 * 37, scale: 30)
+        let (cosine, sine) = (numbers.floats(3 * 9), numbers.floats(3 * 9))
+        let variants = [
+            (swiglu_forward_portable, rotary_apply_portable), (swiglu_forward_avx2, rotary_apply_avx2),
+            (swiglu_forward_avx512, rotary_apply_avx512),
+        ]
+        same(variants.map { activate, turn in
+            {
+                var y = [Float](repeating: 0, count: 2 * 37)
+                activate(&y, x, 2, 37)
+                var turned = x
+                turn(&turned, 74, [2, 1], cosine, sine, 2, 4, 9, 1)
+                return [y, turned]
+            }
+        }, "swiglu and rotary")
+    }
+
+    /// One prefix of 21 tokens, sequences of 1 and 14: more than a page, and less.
+    @Test func `decoding attention gives the same bits`() {
+        let shape = attention_shape(heads: 4, key_heads: 2, dimension: 10)
+        let stride = 8 * 10
+        var numbers = NumberSource(16)
+        let size = Int(attention_page_size(shape))
+        let pages = (0..<5).map { _ in numbers.floats(2 * size) }
+        let queries = numbers.floats(2 * stride, scale: 2)
+        let buffers = pages.map { page in
+            let buffer = UnsafeMutablePointer<Float>.allocate(capacity: page.count)
+            buffer.initialize(from: page, count: page.count)
+            return buffer
+        }
+        defer { buffers.forEach { $0.deallocate() } }
+        let prefix: [UnsafePointer<Float>?] = [UnsafePointer(buffers[0]), UnsafePointer(buffers[1])]
+        let own: [UnsafePointer<Float>?] = buffers[2...].map { UnsafePointer($0) }
+        same([attention_decode_portable, attention_decode_avx2, attention_decode_avx512].map { kernel in
+            {
+                var attended = [Float](repeating: 0, count: 2 * 40)
+                prefix.withUnsafeBufferPointer { prefix in
+                    own.withUnsafeBufferPointer { own in
+                        let (offsets, counts, rows): ([Int32], [Int32], [Int32]) = ([0, 1], [1, 14], [1, 0])
+                        offsets.withUnsafeBufferPointer { offsets in
+                            counts.withUnsafeBufferPointer { counts in
+                                rows.withUnsafeBufferPointer { rows in
+                                    var group = attention_decode_group(
+                                        prefix_pages: prefix.baseAddress, prefix_count: 21, sequence_count: 2,
+                                        own_pages: own.baseAddress, own_offsets: offsets.baseAddress,
+                                        own_counts: counts.baseAddress, rows: rows.baseAddress)
+                                    var workspace = [Float](
+                                        repeating: .nan, count: Int(attention_decode_workspace(shape, &group)))
+                                    for head in 0..<Int64(2) {
+                                        kernel(
+                                            &attended, queries, shape, &group, head * Int64(size), head, &workspace)
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+                return [attended]
+            }
+        }, "decoding attention")
     }
 
     @Test(arguments: AttentionCase.all) func `attention gives the same bits`(_ example: AttentionCase) {

@@ -3,6 +3,30 @@ import CKernels
 import Foundation
 import Testing
 
+/// `sampling_targets` over these arrays.
+func withAll(
+    _ offsets: [Int32], _ targets: [Int32], _ outputs: [Int32], _ logProbs: inout [Float],
+    _ entropies: inout [Float], _ logSums: inout [Float], _ body: (UnsafePointer<sampling_targets>) -> Void
+) {
+    offsets.withUnsafeBufferPointer { offsets in
+        targets.withUnsafeBufferPointer { targets in
+            outputs.withUnsafeBufferPointer { outputs in
+                logProbs.withUnsafeMutableBufferPointer { logProbs in
+                    entropies.withUnsafeMutableBufferPointer { entropies in
+                        logSums.withUnsafeMutableBufferPointer { logSums in
+                            var wanted = sampling_targets(
+                                offsets: offsets.baseAddress, tokens: targets.baseAddress,
+                                outputs: outputs.baseAddress, log_probs: logProbs.baseAddress,
+                                entropies: entropies.baseAddress, log_sums: logSums.baseAddress)
+                            body(&wanted)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 @Suite struct LogitsKernelTests {
     private static let vocabulary = 37, temperature: Float = 0.7
     // Row 0 predicts two tokens, row 1 one; the scores stand in another order.
@@ -28,9 +52,13 @@ import Testing
         var logProbs: [Float] = [0, 0, 0]
         var entropies: [Float] = [0, 0, 0]
         var logSums: [Float] = [0, 0]
-        logits_scores(
-            &logProbs, &entropies, &logSums, logits, offsets, targets, outputs, 1 / temperature, 2,
-            Int64(vocabulary))
+        let scratch = UnsafeMutableRawPointer.allocate(
+            byteCount: Int(sampling_scratch_bytes(Int64(vocabulary))), alignment: 64)
+        defer { scratch.deallocate() }
+        withAll(offsets, targets, outputs, &logProbs, &entropies, &logSums) { wanted in
+            sampling_score_rows(
+                sampling_best_instruction_set(), logits, Int64(vocabulary), Double(temperature), wanted, 2, scratch)
+        }
         return (logProbs, entropies, logSums)
     }
 

@@ -3,7 +3,10 @@
 // Letters: H query heads, G key heads (H a multiple of G), D elements a head, T rows. Row t of `projections` is
 // [q: H·D | k: G·D | v: G·D], positions already rotated. A *group* is a prompt (its rows attend to itself, causally)
 // and its completions (rows attend to the whole prompt and causally to their own segment). Keys are laid out in
-// pages of 16: prompt pages, then the segment's own pages; unused columns are masked.
+// pages of 16: prompt pages, then the segment's own pages, whose first key stands in the slot after the prompt's last
+// one; unused columns are masked. Sums over keys run over 16 lanes, position mod 16, in ascending order, and products
+// with values in ascending order of positions: a row's bits depend on its text and position alone, whether it is
+// trained, prefilled or decoded, and wherever the text is cut into prompt and completion.
 //
 // Source of the backward pass without stored probabilities: FlashAttention, arXiv:2205.14135, Algorithm 4.
 #pragma once
@@ -40,7 +43,8 @@ int64_t attention_page_size(attention_shape shape);
 /// key heads follow each other.
 void attention_page_store(float *pages, int64_t slot, const float *projection, attention_shape shape);
 
-/// Sequences that continue one prefix, each with pages of its own. A page holds 16 tokens of every layer and key head.
+/// Sequences that continue one prefix, each with pages of its own, used from slot prefix_count mod 16 on. A page holds
+/// 16 tokens of every layer and key head.
 typedef struct {
     const float *const *prefix_pages;
     int64_t prefix_count, sequence_count;

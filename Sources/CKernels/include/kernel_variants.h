@@ -17,9 +17,6 @@ VARIANTS_OF(void, rmsnorm_backward_input,
             (float *dx, int64_t dx_stride, const float *inverse, const float *dy, int64_t dy_stride, const float *x,
              int64_t x_stride, const float *w, int64_t n, int64_t m, int64_t d, int32_t accumulate))
 VARIANTS_OF(void, swiglu_backward, (float *d_gate_up, float *dy_to_y, const float *gate_up, int64_t n, int64_t f))
-VARIANTS_OF(void, logits_scores,
-            (float *log_probs, float *entropies, float *log_sums, const float *logits, const int32_t *offsets,
-             const int32_t *targets, const int32_t *outputs, float inverse_temperature, int64_t rows, int64_t v))
 VARIANTS_OF(void, logits_gradient,
             (float *logits, const float *log_sums, const float *d_log_probs, const float *d_entropies,
              const float *entropies, const int32_t *offsets, const int32_t *targets, const int32_t *outputs,
@@ -31,6 +28,13 @@ VARIANTS_OF(void, attention_backward,
             (float *d_projections, const float *d_attended, const float *attended, const float *log_sums,
              const float *projections, attention_shape shape, const attention_group *group, int64_t key_head,
              float *workspace))
+VARIANTS_OF(void, attention_decode,
+            (float *attended, const float *projections, attention_shape shape, const attention_decode_group *group,
+             int64_t page_offset, int64_t key_head, float *workspace))
+VARIANTS_OF(void, swiglu_forward, (float *y, const float *gate_up, int64_t n, int64_t f))
+VARIANTS_OF(void, rotary_apply,
+            (float *x, int64_t stride, const int32_t *positions, const float *cosine, const float *sine, int64_t n,
+             int64_t heads, int64_t half, float direction))
 VARIANTS_OF(void, adamw_update,
             (float *parameters, float *gradients, float *first, float *second, int64_t n, const adamw_step *step))
 #undef VARIANTS_OF

@@ -8,6 +8,12 @@ int32_t processor_count(void);
 /// Names the calling thread (at most 15 bytes).
 void thread_set_name(const char *name);
 
+/// Sets the floating-point mode of all kernels: round to nearest even, denormals count as zero and results that would
+/// be one become zero, no traps. Returns the mode to give back. A call is not moved across arithmetic in other
+/// functions, but arithmetic in the caller itself may move across it.
+uint64_t floating_mode_enter(void);
+void floating_mode_leave(uint64_t mode);
+
 /// Tells the processor that the thread only waits.
 static inline void thread_pause(void) {
 #if defined(__x86_64__)

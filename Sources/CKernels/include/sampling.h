@@ -60,6 +60,19 @@ sampling_status sampling_score(
     sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature, int32_t token,
     void *scratch, sampling_result *result);
 
+// Which tokens of several rows are scored: row r has the targets offsets[r] ≤ e < offsets[r + 1], and target e fills
+// element outputs[e]. A prompt's last row has several: it predicts the first token of every completion of its group.
+typedef struct {
+    const int32_t *offsets, *tokens, *outputs;
+    float *log_probs, *entropies; // nats, by output
+    float *log_sums;              // (rows): log Σ e^(logit / temperature)
+} sampling_targets;
+
+// sampling_score of rows of logits (rows, V): the same bits. A row that is not finite gives NaN.
+void sampling_score_rows(
+    sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature,
+    const sampling_targets *targets, int64_t rows, void *scratch);
+
 // e^x of x in [−87, 0] as the kernels compute it, and the natural logarithm of a positive, normal double.
 float sampling_exponential(sampling_instruction_set set, float x);
 double sampling_logarithm(double x);
