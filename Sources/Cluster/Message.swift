@@ -25,7 +25,8 @@ package enum Message: Equatable, Sendable {
     // coordinator → worker
     case welcome(Welcome)
     case refused(reason: String)
-    /// Fetch, verify and serve this policy (rollout), or train from it (learner; with the optimizer state if it has one).
+    /// Fetch, verify and serve this policy (rollout), or train from it (learner; with the optimizer state if it has
+    /// one).
     case policy(PolicyManifest)
     case rollout(lease: LeaseIdentifier, RolloutAssignment)
     case verify(lease: LeaseIdentifier, VerificationAssignment)
@@ -99,7 +100,8 @@ package struct Welcome: Equatable, Sendable {
     package var options: RunOptions
     /// The model's shape and tokenizer: a JSON document (`ModelBundle`).
     package var modelBundle: BlobReference
-    /// Where blobs are fetched from and stored to (a ZeroMQ address). A TCP host of `*` or `0.0.0.0` means "the host you
+    /// Where blobs are fetched from and stored to (a ZeroMQ address). A TCP host of `*` or `0.0.0.0` means "the host
+    /// you
     /// reached me at".
     package var blobAddress: String
     /// The run's blob folder, usable instead of the address by processes that can see a file with this name in it.

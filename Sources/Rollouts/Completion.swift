@@ -92,8 +92,12 @@ package struct Verdict: Equatable, Sendable, Codable {
         self.score = score
         self.reason = reason
     }
-    package static func right(_ reason: String, score: Double = 1) -> Verdict { Verdict(.right, score: score, reason: reason) }
-    package static func wrong(_ reason: String, score: Double = 0) -> Verdict { Verdict(.wrong, score: score, reason: reason) }
+    package static func right(_ reason: String, score: Double = 1) -> Verdict {
+        Verdict(.right, score: score, reason: reason)
+    }
+    package static func wrong(_ reason: String, score: Double = 0) -> Verdict {
+        Verdict(.wrong, score: score, reason: reason)
+    }
     package static func noVerdict(_ reason: String) -> Verdict { Verdict(.noVerdict, score: 0, reason: reason) }
 }
 

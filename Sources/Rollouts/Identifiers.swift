@@ -21,7 +21,8 @@ package enum Purpose: UInt8, Sendable, Codable, CaseIterable {
 /// Names one group of completions of one prompt: results are ordered by this name, never by arrival.
 package struct GroupKey: Hashable, Comparable, Sendable, Codable {
     package var purpose: Purpose
-    /// The optimizer step the group is for, from 1. For an evaluation: the step after which it happens (0 = base model).
+    /// The optimizer step the group is for, from 1. For an evaluation: the step after which it happens (0 = base
+    /// model).
     package var step: Int
     /// Position among the prompts drawn for this step, from 0; refills continue the count.
     package var ordinal: Int
@@ -68,7 +69,9 @@ package struct Digest: Hashable, Comparable, Sendable, Codable, CustomStringConv
         guard digits.count == 64 else { return nil }
         var bytes: [UInt8] = []
         for index in stride(from: 0, to: 64, by: 2) {
-            guard let high = Digest.nibble(digits[index]), let low = Digest.nibble(digits[index + 1]) else { return nil }
+            guard let high = Digest.nibble(digits[index]), let low = Digest.nibble(digits[index + 1]) else {
+                return nil
+            }
             bytes.append(high << 4 | low)
         }
         self.bytes = bytes

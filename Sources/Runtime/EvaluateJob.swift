@@ -47,7 +47,9 @@ package struct EvaluateJob {
         case .interrupted: return 2
         case .failed(_, let reason): throw RuntimeError(reason)
         }
-        guard let report = result.evaluations.last else { throw RuntimeError("no problem of \(data) could be evaluated") }
+        guard let report = result.evaluations.last else {
+            throw RuntimeError("no problem of \(data) could be evaluated")
+        }
         show(report)
         return 0
     }
@@ -92,7 +94,8 @@ package struct EvaluateJob {
         func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }
         Output.line(
             "\(report.right) of \(judged) right: \(percent(report.accuracy)), 95 % interval "
-                + "\(percent(interval.lowerBound)) to \(percent(interval.upperBound)); \(report.noVerdict) without a verdict; "
+                + "\(percent(interval.lowerBound)) to \(percent(interval.upperBound)); "
+                + "\(report.noVerdict) without a verdict; "
                 + String(format: "%.1f tokens a completion", report.completionTokensMean))
     }
 }

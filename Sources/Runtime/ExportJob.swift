@@ -78,7 +78,9 @@ extension Tokenizer {
     /// From a GGUF file's `tokenizer.*` metadata.
     init(ggufFields fields: [String: GGUFValue]) throws {
         func string(_ key: String) -> String? { fields[key]?.string }
-        func identifier(_ key: String) -> Int32? { fields["tokenizer.ggml." + key]?.integer.flatMap(Int32.init(exactly:)) }
+        func identifier(_ key: String) -> Int32? {
+            fields["tokenizer.ggml." + key]?.integer.flatMap(Int32.init(exactly:))
+        }
         guard let tokens = fields["tokenizer.ggml.tokens"]?.strings else {
             throw RuntimeError("the GGUF file has no tokenizer.ggml.tokens")
         }

@@ -59,7 +59,8 @@ package enum ModelPreparation {
             switch source.tokenizer {
             case .none:
                 throw RuntimeError(
-                    "the model `\(path)` has no tokenizer: a Hugging Face folder needs tokenizer.json next to config.json")
+                    "the model `\(path)` has no tokenizer: a Hugging Face folder needs tokenizer.json "
+                        + "next to config.json")
             case .huggingFace(let json, let configJSON, let template, let generation):
                 return try Tokenizer.huggingFace(
                     tokenizerJSON: json, configJSON: configJSON, chatTemplate: template,

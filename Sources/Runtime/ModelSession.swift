@@ -127,7 +127,8 @@ package final class ModelSession {
         while true {
             guard case .policyReady(.base, let hash) = try next() else { continue }
             guard hash == manifest.weightsHash else {
-                throw RuntimeError("the worker loaded other weights than it was given: \(hash), not \(manifest.weightsHash)")
+                throw RuntimeError(
+                    "the worker loaded other weights than it was given: \(hash), not \(manifest.weightsHash)")
             }
             return
         }

@@ -92,7 +92,9 @@ package struct PromptSource: Sendable {
         } catch {
             throw RuntimeError("row `\(row.identifier)` of `\(row.source)` cannot be rendered: \(error)")
         }
-        guard !tokens.isEmpty else { throw RuntimeError("row `\(row.identifier)` of `\(row.source)` is an empty prompt") }
+        guard !tokens.isEmpty else {
+            throw RuntimeError("row `\(row.identifier)` of `\(row.source)` is an empty prompt")
+        }
         guard tokens.count + 1 < contextTokens else {
             throw RuntimeError(
                 "row `\(row.identifier)` of `\(row.source)` has \(tokens.count) tokens; the model's context holds "

@@ -49,7 +49,8 @@ package struct RunDirectory: Sendable {
         guard mkdtemp(&bytes) != nil else {
             throw RuntimeError("cannot create a temporary folder for the sockets in /tmp: \(errnoText())")
         }
-        return "ipc://" + String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/\(purpose)"
+        let folder = String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return "ipc://\(folder)/\(purpose)"
     }
 
     /// Whether a name can be a run's folder.
@@ -60,7 +61,8 @@ package struct RunDirectory: Sendable {
         }
         guard !name.isEmpty, name.utf8.count <= 100, allowed, !name.hasPrefix(".") else {
             throw RuntimeError(
-                "the run name `\(name)` is not usable: letters, digits, `-`, `_` and `.` only, at most 100, no leading dot")
+                "the run name `\(name)` is not usable: letters, digits, `-`, `_` and `.` only, at most 100, "
+                    + "no leading dot")
         }
     }
 }

@@ -30,7 +30,8 @@ package struct RunSession {
             Output.line(nextSteps())
             return 0
         case .interrupted(let step):
-            Output.line("Stopped after step \(step) of \(options.schedule.steps). Go on: the same command with --resume.")
+            Output.line(
+                "Stopped after step \(step) of \(options.schedule.steps). Go on: the same command with --resume.")
             return 2
         case .failed(let step, let reason):
             Output.error("the run stopped after step \(step): \(reason)")
@@ -77,7 +78,8 @@ package struct RunSession {
         let blobAddress = try directory.socketAddress("blobs")
         let link = try ControlServer(context, listen: [try Address(controlAddress)] + listen)
         let blobServer = try BlobServer(
-            context, listen: [try Address(blobAddress)] + listen.map(ListenAddress.forBlobs), storage: StoredBlobs(blobs))
+            context, listen: [try Address(blobAddress)] + listen.map(ListenAddress.forBlobs),
+            storage: StoredBlobs(blobs))
         defer { blobServer.stop() }
         if insecure && listen.contains(where: { !$0.isLoopback }) {
             screen.show(Note(.warning, "listening without encryption or keys: anyone who reaches this host can join"))

@@ -133,7 +133,9 @@ package final class RunShell: CoordinatorShell {
     /// The learner left these blobs behind; the newest checkpoint's are hard-linked into its folder.
     private func removeUnneededOptimizers(except checkpoint: Checkpoint) throws {
         for index in published.indices {
-            guard let optimizer = published[index].optimizer, optimizer != checkpoint.manifest.optimizer else { continue }
+            guard let optimizer = published[index].optimizer, optimizer != checkpoint.manifest.optimizer else {
+                continue
+            }
             try blobs.remove(optimizer)
             published[index].optimizer = nil
         }

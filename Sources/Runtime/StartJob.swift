@@ -51,7 +51,8 @@ package struct StartJob {
             if let finished = try finishedOutcome(directory) { return finished }
             guard resume else {
                 throw RuntimeError(
-                    "the run `\(options.name)` exists: go on with --resume, give another --name, or delete \(directory.path)")
+                    "the run `\(options.name)` exists: go on with --resume, give another --name, "
+                        + "or delete \(directory.path)")
             }
             options = try resumedOptions(options, directory)
         }
@@ -106,7 +107,8 @@ package struct LocalLayout: Equatable, Sendable {
         for part in text.split(separator: ",") {
             let pair = part.split(separator: "=", maxSplits: 1)
             guard pair.count == 2, let count = Int(pair[1]), (0...64).contains(count) else {
-                throw RuntimeError("--local \(text): `\(part)` is not ROLE=NUMBER (0 to 64), e.g. rollout=2,verifier=1,learner=1")
+                throw RuntimeError(
+                    "--local \(text): `\(part)` is not ROLE=NUMBER (0 to 64), e.g. rollout=2,verifier=1,learner=1")
             }
             switch pair[0] {
             case "rollout": rollout = count

@@ -19,7 +19,9 @@ package struct StatusFile {
         }
     }
 
-    private func members(_ run: String, _ status: CoordinatorStatus, _ now: MonotonicTime) -> [(String, JSONText.Value)] {
+    private func members(
+        _ run: String, _ status: CoordinatorStatus, _ now: MonotonicTime
+    ) -> [(String, JSONText.Value)] {
         let workers = status.workers.map { worker in
             JSONText.Value.object([
                 ("name", .string(worker.name)), ("host", .string(worker.host)),

@@ -65,7 +65,8 @@ package enum Subject {
                 bundle = try ModelBundle.decode(checkpoint.bundle)
                 tokenizer = try Tokenizer.deserialize([UInt8](bundle.tokenizer))
             } catch {
-                throw RuntimeError("the checkpoint `\(checkpoint.folder.folder)` holds no readable model bundle: \(error)")
+                throw RuntimeError(
+                    "the checkpoint `\(checkpoint.folder.folder)` holds no readable model bundle: \(error)")
             }
             let loaded = LoadedModel(config: bundle.config, tokenizer: tokenizer)
             _ = try ModelPreparation.weights {

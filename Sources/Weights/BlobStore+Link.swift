@@ -13,7 +13,8 @@ extension BlobStore {
             try FileManager.default.copyItem(atPath: file, toPath: destination)
         } catch {
             throw WeightsError(
-                file: file, subject: "file", found: error.localizedDescription, expected: "to be copied to \(destination)")
+                file: file, subject: "file", found: error.localizedDescription,
+                expected: "to be copied to \(destination)")
         }
     }
 }

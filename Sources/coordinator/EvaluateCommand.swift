@@ -8,8 +8,8 @@ struct EvaluateCommand: ParsableCommand {
         commandName: "evaluate",
         abstract: "Sample answers to the problems of a data file and count how many are right.",
         discussion: """
-            RUN takes the newest checkpoint of that run and its recipe's verifier and prompt settings; MODEL (a GGUF file or \
-            a folder) takes the defaults: field names prompt and answer, a numeric verifier on the last number. \
+            RUN takes the newest checkpoint of that run and its recipe's verifier and prompt settings; MODEL (a GGUF \
+            file or a folder) takes the defaults: field names prompt and answer, a numeric verifier on the last number. \
             --set changes any recipe key.
             """)
 

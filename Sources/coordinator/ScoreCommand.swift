@@ -8,8 +8,8 @@ struct ScoreCommand: ParsableCommand {
         commandName: "score",
         abstract: "Token ids and log-probs of each row of a JSONL file, as JSONL.",
         discussion: """
-            Each row has `text`, or `messages` (a list of role/content turns, rendered with the model's chat template). \
-            Each output row has `tokens`, `log_probs` (natural log, temperature 1; the first token has none, so null) \
+            Each row has `text`, or `messages` (a list of role/content turns, rendered with the model's chat \
+            template). Each output row has `tokens`, `log_probs` (natural log, temperature 1; the first token has none, so null) \
             and `sum`.
             """)
 

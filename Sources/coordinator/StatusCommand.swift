@@ -7,8 +7,8 @@ struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show how a run stands: step, phase, workers, last metrics and faults.")
 
-    @Argument(help: "Name of the run. Default: the newest.")
-    var run_: String?
+    @Argument(help: ArgumentHelp("Name of the run. Default: the newest.", valueName: "run"))
+    var name: String?
 
     @Flag(help: "One JSON object instead of text.")
     var json = false
@@ -17,6 +17,6 @@ struct StatusCommand: ParsableCommand {
     var runs: String = "runs"
 
     func run() throws {
-        try runOrExplain { try StatusJob(name: run_, json: json, runs: runs).run() }
+        try runOrExplain { try StatusJob(name: name, json: json, runs: runs).run() }
     }
 }
