@@ -34,7 +34,9 @@ package final class LearningWork {
             groups, options: options, referenceKL: inReward ? try referenceKL(groups, frozen, progress: progress) : nil)
         // The frozen policy's log-probs do not change between epochs.
         var reference: [[Float]] = []
-        if inLoss { for part in batch.parts { reference.append(try scoreWithReference(batch.sequenceGroups(part), frozen)) } }
+        if inLoss {
+            for part in batch.parts { reference.append(try scoreWithReference(batch.sequenceGroups(part), frozen)) }
+        }
         var statistics = LossStatistics()
         var loss = 0.0
         var norm = 0.0
@@ -64,7 +66,11 @@ package final class LearningWork {
             guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
             // The ratio of the first epoch says how exactly the learner sees what the sampler saw; later epochs
             // move away on purpose, and their clipping is what counts there.
-            if epoch == 0 { statistics = epochStatistics } else { statistics.clippedCount += epochStatistics.clippedCount }
+            if epoch == 0 {
+                statistics = epochStatistics
+            } else {
+                statistics.clippedCount += epochStatistics.clippedCount
+            }
         }
         let seconds = (clock.now - begin).inSeconds
         let manifest = try publish(

@@ -196,7 +196,8 @@ final class ScoringHead {
                             logits + (part.lowerBound - block.lowerBound) * config.vocabularySize,
                             state.logSums + part.lowerBound, dLogProbs.baseAddress,
                             dEntropies.isEmpty ? nil : dEntropies.baseAddress, entropies.baseAddress, offsets,
-                            targets, outputs, Float(1 / state.temperature), Int64(part.count), Int64(config.vocabularySize))
+                            targets, outputs, Float(1 / state.temperature), Int64(part.count),
+                            Int64(config.vocabularySize))
                     }
                 }
             }
