@@ -1,6 +1,7 @@
 // Rotary position embedding.
 #ifndef VARIANT
 #include "rotary.h"
+#include "sampling.h"
 #define VARIANT_FILE "rotary.c"
 #include "variants.h"
 
@@ -9,13 +10,43 @@ DISPATCH(void, rotary_apply,
           int64_t heads, int64_t half, float direction),
          (x, stride, positions, cosine, sine, n, heads, half, direction))
 
+// Powers, sines and cosines of our own, since a C library's differ in the last bit from processor to processor. Series
+// are cut below 2^-55 of their value; fma is exact wherever it runs.
+
+// Nearest integer of |x| < 2^51, ties to even: adding 1.5·2^52 leaves no room for a fraction.
+static double nearest(double x) { return x + 0x1.8p52 - 0x1.8p52; }
+
+double rotary_power(double base, double exponent) {
+    const double x = exponent * sampling_logarithm(base), n = nearest(x * 0x1.71547652b82fep0);
+    const double r = fma(-n, 0x1.abc9e3b39803fp-56, fma(-n, 0x1.62e42fefa39efp-1, x));  // x − n·ln 2
+    double e = 1;
+    for (int i = 15; i >= 1; i--) e = e * r / i + 1;
+    return ldexp(e, (int)n);
+}
+
+static void sine_cosine(double x, double *sine, double *cosine) {
+    const double n = nearest(x * 0x1.45f306dc9c883p-1);
+    const double r = fma(-n, 0x1.1a62633145c07p-54, fma(-n, 0x1.921fb54442d18p0, x));  // x − n·π/2
+    const double square = r * r;
+    double s = 1, c = 1;
+    for (int i = 16; i >= 2; i -= 2) {
+        s = 1 - s * square / (i * (i + 1));
+        c = 1 - c * square / ((i - 1) * i);
+    }
+    s *= r;
+    const int64_t quarter = (int64_t)n & 3;
+    *sine = quarter == 0 ? s : quarter == 1 ? c : quarter == 2 ? -s : -c;
+    *cosine = quarter == 0 ? c : quarter == 1 ? -s : quarter == 2 ? -c : s;
+}
+
 void rotary_table(float *cosine, float *sine, const double *frequency, double scale, int64_t half, int64_t first,
                   int64_t last) {
     for (int64_t p = first; p < last; p++) {
         for (int64_t i = 0; i < half; i++) {
-            const double angle = (double)p * frequency[i];
-            cosine[p * half + i] = (float)(scale * cos(angle));
-            sine[p * half + i] = (float)(scale * sin(angle));
+            double s, c;
+            sine_cosine((double)p * frequency[i], &s, &c);
+            cosine[p * half + i] = (float)(scale * c);
+            sine[p * half + i] = (float)(scale * s);
         }
     }
 }

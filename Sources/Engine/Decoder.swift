@@ -3,8 +3,7 @@ import CKernels
 import Weights
 
 /// The engine as a `DecodeBackend`: keys and values are kept in float32 in either arithmetic. Shares the model's
-/// parameters: after a weight update, prefixes made
-/// before it are stale and should be released.
+/// parameters: after a weight update, prefixes made before it are stale and should be released.
 ///
 /// A prefix lives until it is released and no sequence uses it; its keys and values are shared by all its sequences.
 package final class Decoder: DecodeBackend {

@@ -1,4 +1,4 @@
-// How far each position turns queries and keys.
+// How far each position turns queries and keys: powers and logarithms of our own, the same on every processor.
 import CKernels
 import Glibc
 import Weights
@@ -12,7 +12,7 @@ package struct RotaryFrequencies: Equatable {
 
     package init(config: ModelConfig) {
         let dimension = config.headDimension
-        let plain = (0..<(dimension / 2)).map { pow(config.rotaryBase, -Double(2 * $0) / Double(dimension)) }
+        let plain = (0..<(dimension / 2)).map { rotary_power(config.rotaryBase, -Double(2 * $0) / Double(dimension)) }
         switch config.rotaryScaling {
         case nil:
             frequencies = plain
@@ -21,9 +21,10 @@ package struct RotaryFrequencies: Equatable {
         case .llama3(let factor, let low, let high, let original):
             frequencies = plain.map { RotaryFrequencies.llama3($0, factor, low, high, Double(original)) }
         case .yarn(let factor, let fast, let slow, let original, let attentionFactor):
-            scale = attentionFactor ?? (factor > 1 ? 0.1 * log(factor) + 1 : 1)
+            scale = attentionFactor ?? (factor > 1 ? 0.1 * sampling_logarithm(factor) + 1 : 1)
             let pair = { (rotations: Double) in
-                Double(dimension) * log(Double(original) / (rotations * 2 * Double.pi)) / (2 * log(config.rotaryBase))
+                Double(dimension) * sampling_logarithm(Double(original) / (rotations * 2 * Double.pi))
+                    / (2 * sampling_logarithm(config.rotaryBase))
             }
             let first = max(floor(pair(fast)), 0)
             var last = min(ceil(pair(slow)), Double(dimension - 1))

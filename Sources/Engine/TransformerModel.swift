@@ -15,8 +15,7 @@ package final class TransformerModel {
     let exact: ExactProducts?
     private let workspace = ForwardWorkspace()
 
-    /// Rows of one pass of `score`: bounds its memory. Exact results do not depend on it, float32 ones only by
-    /// rounding.
+    /// Rows of one pass of `score`: bounds its memory. Exact results do not depend on it, float32 ones by rounding.
     private static let scoreRowLimit = 4096
 
     /// - Parameter retainedLogitBytes: logits kept between the forward and backward passes of training; those that

@@ -67,9 +67,10 @@ package struct EvaluateJob {
         source.task = nil
         source.path = data
         options.data.sources = [source]
-        options.data.heldOutShare = 1
         options.model.pretrain = nil
+        if case .model(let path) = found { options.model.path = path }
         options = try RecipeReader.apply(overrides, to: options)
+        options.data.heldOutShare = 1
         options.schedule.steps = 0
         options.evaluation.everySteps = 1
         options.evaluation.prompts = limit == 0 ? Int(Int32.max) : limit

@@ -1,7 +1,9 @@
 // Are the scaled rotary frequencies those of Hugging Face transformers?
 //
 // The numbers come from a separate implementation of `modeling_rope_utils.py` in numpy, in double precision.
+import CKernels
 import Engine
+import Foundation
 import Testing
 import Weights
 
@@ -31,6 +33,24 @@ import Weights
             1, 0.19392274474869, 0.037606030930864, 0.0072926647372171,
             0.00052484616099295, 3.4281021959526e-05, 6.6478698711812e-06, 1.2891731721516e-06,
         ]))
+    }
+
+    /// Against the C library, which is right to a bit of a double: half a unit in the last place of a float.
+    @Test func `the table holds cosines and sines`() {
+        let frequencies = (0..<32).map { rotary_power(10_000, -Double($0) / 32) }
+        for (index, frequency) in frequencies.enumerated() {
+            #expect(abs(frequency / pow(10_000, -Double(index) / 32) - 1) < 1e-13)
+        }
+        var cosines = [Float](repeating: 0, count: 3000 * 32)
+        var sines = cosines
+        rotary_table(&cosines, &sines, frequencies, 1, 32, 0, 3000)
+        for position in stride(from: 0, to: 3000, by: 7) {
+            for (index, frequency) in frequencies.enumerated() {
+                let angle = Double(position) * frequency
+                #expect(abs(Double(cosines[position * 32 + index]) - cos(angle)) <= 3e-8)
+                #expect(abs(Double(sines[position * 32 + index]) - sin(angle)) <= 3e-8)
+            }
+        }
     }
 
     @Test func `YaRN ramps between interpolation and extrapolation`() {

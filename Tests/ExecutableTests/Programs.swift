@@ -82,8 +82,8 @@ final class Running {
         process.arguments = arguments
         process.currentDirectoryURL = folder
         process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try #require(FileHandle(forWritingAtPath: outputPath))
-        process.standardError = try #require(FileHandle(forWritingAtPath: errorPath))
+        process.standardOutput = FileHandle(forWritingAtPath: outputPath)
+        process.standardError = FileHandle(forWritingAtPath: errorPath)
         try process.run()
     }
 

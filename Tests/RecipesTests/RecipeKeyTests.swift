@@ -20,7 +20,7 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("name", "other-run.2", []),
     ("seed", "18446744073709551615", []),
     ("model.path", "\"a folder/m.gguf\"", []),
-    ("model.precision", "float32", []),
+    ("model.precision", "bfloat16", []),
     ("model.initialize.layers", "3", ["model.path="]),
     ("model.initialize.hidden_size", "128", ["model.path="]),
     ("model.initialize.heads", "2", ["model.path="]),
