@@ -9,8 +9,8 @@ struct EvaluateCommand: ParsableCommand {
         abstract: "Sample answers to the problems of a data file and count how many are right.",
         discussion: """
             RUN takes the newest checkpoint of that run and its recipe's verifier and prompt settings; MODEL (a GGUF \
-            file or a folder) takes the defaults: field names prompt and answer, a numeric verifier on the last number. \
-            --set changes any recipe key.
+            file or a folder) takes the defaults: field names prompt and answer, a numeric verifier on the last \
+            number. --set changes any recipe key.
             """)
 
     @Argument(help: "A run's name, or a model (GGUF file or Hugging Face folder).")

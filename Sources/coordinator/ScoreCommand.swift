@@ -9,8 +9,8 @@ struct ScoreCommand: ParsableCommand {
         abstract: "Token ids and log-probs of each row of a JSONL file, as JSONL.",
         discussion: """
             Each row has `text`, or `messages` (a list of role/content turns, rendered with the model's chat \
-            template). Each output row has `tokens`, `log_probs` (natural log, temperature 1; the first token has none, so null) \
-            and `sum`.
+            template). Each output row has `tokens`, `log_probs` (natural log, temperature 1; the first token has \
+            none, so null) and `sum`.
             """)
 
     @Argument(help: "A run's name, or a model (GGUF file or Hugging Face folder).")

@@ -17,7 +17,8 @@ struct JoinCommand: ParsableCommand {
         abstract: "Join a run and take work until it ends. May join and leave at any time.",
         discussion: """
             Model and settings come from the coordinator. A lost connection is retried with growing pauses. Ctrl-C \
-            leaves: the work in hand is given to others. Exit status: 0 the run ended or the worker left, 1 it was refused.
+            leaves: the work in hand is given to others. \
+            Exit status: 0 the run ended or the worker left, 1 it was refused.
             """)
 
     @Argument(help: "The coordinator's address: tcp://HOST:PORT or ipc://PATH.")

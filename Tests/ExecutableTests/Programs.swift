@@ -34,13 +34,15 @@ final class Ground {
 
     func run(_ name: String, _ arguments: [String]) throws -> Finished {
         let running = try start(name, arguments)
-        return try running.finish(within: 120)
+        return try running.finish(within: 240)
     }
 
     func tiny(_ run: String, _ more: [String] = []) -> [String] {
         [
             "start", Ground.root.appendingPathComponent("cluster/recipes/tiny.yaml").path, "--name", run, "--runs", runs,
             "--plain",
+            // A message lost with a killed process is made good when its lease ends.
+            "--set", "cluster.lease_seconds=6",
         ] + more
     }
 

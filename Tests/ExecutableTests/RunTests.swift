@@ -39,11 +39,11 @@ struct RunTests {
         #expect(whole.status == 0, "\(whole.errors)")
         for (name, number) in [("interrupted", SIGINT), ("killed", SIGKILL)] {
             let first = try ground.start("coordinator", ground.tiny(name, more))
-            try first.wait(within: 60) {
+            try first.wait(within: 120) {
                 FileManager.default.fileExists(atPath: ground.file(name, "checkpoints/step-000003/checkpoint.json"))
             }
             first.signal(number)
-            let stopped = try first.finish(within: 30)
+            let stopped = try first.finish(within: 60)
             if number == SIGINT { #expect(stopped.status == 2 || stopped.status == 0, "\(stopped.errors)") }
             let resumed = try ground.run("coordinator", ground.tiny(name, more + ["--resume"]))
             #expect(resumed.status == 0, "\(resumed.errors)")
@@ -61,12 +61,12 @@ struct RunTests {
             ground.tiny("joined", more + ["--listen", address, "--local", "verifier=1,learner=1"]))
         let first = try ground.start("worker", ["join", address, "--role", "rollout", "--threads", "1"])
         let second = try ground.start("worker", ["join", address, "--role", "rollout", "--threads", "1"])
-        try head.wait(within: 60) { ((try? ground.hashes("joined").count) ?? 0) >= 2 }
+        try head.wait(within: 120) { ((try? ground.hashes("joined").count) ?? 0) >= 2 }
         first.signal(SIGKILL)
-        let ended = try head.finish(within: 90)
+        let ended = try head.finish(within: 240)
         #expect(ended.status == 0, "\(ended.errors)")
         #expect(try ground.hashes("joined") == ground.hashes("alone"))
-        #expect(try second.finish(within: 30).status == 0)
+        #expect(try second.finish(within: 60).status == 0)
     }
 
     @Test func `a KL term runs in the loss and in the reward`() throws {

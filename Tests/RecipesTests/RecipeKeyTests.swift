@@ -121,7 +121,7 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("cluster.no_verdict_share_limit", "1", []),
 ]
 private let weighted = ["verifier.kind=weighted_sum", "verifier.parts=[{}]"]
-private let onlyValue = ["model.precision", "algorithm.name"]
+private let onlyValue = ["algorithm.name"]
 
 private var leaves: [KeyDescription] {
     RecipeTables.run.describe(path: "").filter { !$0.form.hasPrefix("section") && !$0.form.hasPrefix("list of sec") }
