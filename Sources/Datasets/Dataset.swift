@@ -111,8 +111,8 @@ package struct Dataset: Sendable {
         func error(_ option: String, _ found: String, _ expected: String) -> DatasetError {
             .badOption(option: "data.\(option)", found: found, expected: expected)
         }
-        guard options.heldOutShare >= 0, options.heldOutShare <= 1 else {
-            throw error("held_out_share", "\(options.heldOutShare)", "a share from 0 to 1")
+        guard options.heldOutShare >= 0, options.heldOutShare < 1 else {
+            throw error("held_out_share", "\(options.heldOutShare)", "a share from 0 up to but not including 1")
         }
         if options.sources.isEmpty { throw error("sources", "none", "at least one task or file") }
         for (place, source) in options.sources.enumerated() {

@@ -40,7 +40,7 @@ package struct EvaluateJob {
         let session = RunSession(
             options: options, directory: RunDirectory(path: folder, name: "evaluate"),
             layout: try LocalLayout("rollout=1,verifier=1", options: options.cluster), listen: [], insecure: false,
-            plain: true, quiet: true, subject: found)
+            plain: true, quiet: true, asksEveryRow: true, subject: found)
         let result = try session.execute()
         switch result.outcome {
         case .completed: break
@@ -70,7 +70,8 @@ package struct EvaluateJob {
         options.model.pretrain = nil
         if case .model(let path) = found { options.model.path = path }
         options = try RecipeReader.apply(overrides, to: options)
-        options.data.heldOutShare = 1
+        // Nothing is trained: every row of the file is asked.
+        options.data.heldOutShare = 0
         options.schedule.steps = 0
         options.evaluation.everySteps = 1
         options.evaluation.prompts = limit == 0 ? Int(Int32.max) : limit

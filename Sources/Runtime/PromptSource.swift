@@ -39,9 +39,11 @@ package struct PromptSource: Sendable {
         return prompts
     }
 
-    package func heldOut(_ count: Int) throws(RuntimeError) -> [Prompt] {
+    /// - Parameter everyRow: the data's rows in their order, where nothing is held out because nothing is trained.
+    package func evaluation(_ count: Int, everyRow: Bool) throws(RuntimeError) -> [Prompt] {
         var prompts: [Prompt] = []
-        for (ordinal, row) in dataset.heldOutRows(count).enumerated() {
+        let rows = everyRow ? Array(dataset.training.prefix(count)) : dataset.heldOutRows(count)
+        for (ordinal, row) in rows.enumerated() {
             prompts.append(try prompt(row, key: GroupKey(purpose: .evaluation, step: 0, ordinal: ordinal)))
         }
         return prompts

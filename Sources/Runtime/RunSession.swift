@@ -19,6 +19,8 @@ package struct RunSession {
     var plain: Bool
     /// Nothing on the screen but warnings.
     var quiet = false
+    /// Evaluation prompts are all rows of the data, in their order, not the held-out ones.
+    var asksEveryRow = false
     /// What version 0 is; nil takes the recipe's model.
     var subject: Subject?
 
@@ -118,7 +120,7 @@ package struct RunSession {
             blobDirectory: directory.blobs, blobDirectoryProof: proof)
         var fresh = RunStart(
             run: directory.name, checkpoint: Checkpoint(step: 0, manifest: model.base, nextPosition: 0),
-            welcome: welcome, evaluationPrompts: try prompts.heldOut(options.evaluation.prompts))
+            welcome: welcome, evaluationPrompts: try prompts.evaluation(options.evaluation.prompts, everyRow: asksEveryRow))
         if let pretrain = options.model.pretrain { fresh.pretraining = try prompts.pretraining(pretrain) }
         if store.leaseEpoch() == 0 { return fresh }
         var start = RunHistory(try store.records()).resumed(fresh, leaseEpoch: store.leaseEpoch())
