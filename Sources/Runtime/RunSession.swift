@@ -120,7 +120,8 @@ package struct RunSession {
             blobDirectory: directory.blobs, blobDirectoryProof: proof)
         var fresh = RunStart(
             run: directory.name, checkpoint: Checkpoint(step: 0, manifest: model.base, nextPosition: 0),
-            welcome: welcome, evaluationPrompts: try prompts.evaluation(options.evaluation.prompts, everyRow: asksEveryRow))
+            welcome: welcome,
+            evaluationPrompts: try prompts.evaluation(options.evaluation.prompts, everyRow: asksEveryRow))
         if let pretrain = options.model.pretrain { fresh.pretraining = try prompts.pretraining(pretrain) }
         if store.leaseEpoch() == 0 { return fresh }
         var start = RunHistory(try store.records()).resumed(fresh, leaseEpoch: store.leaseEpoch())
