@@ -105,7 +105,7 @@ let package = Package(
         .testTarget(
             name: "ComputeTests", dependencies: ["Compute", "Engine", "Weights", "Tokenization", "Rollouts"],
             resources: [.copy("Fixtures")]),
-        .testTarget(name: "RuntimeTests", dependencies: ["Runtime", "Compute"]),
+        .testTarget(name: "RuntimeTests", dependencies: ["Runtime", "Simulation"]),
         .testTarget(name: "ExecutableTests", dependencies: ["coordinator", "worker", "simulate"]),
         .testTarget(name: "TidyTests"),
     ],

@@ -27,7 +27,7 @@ package struct BlobThread {
     private let thread: NamedThread
 
     /// - Parameters:
-    ///   - coordinatorAddress: where the worker joined; its host replaces a wildcard in the welcome's blob address.
+    ///   - coordinatorAddress: where the worker joined; its host replaces that of the welcome's blob address.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
     ///   - isLearner: fetches optimizer states too.
     package init(
@@ -98,7 +98,7 @@ private final class BlobSession {
             client = nil
         } else {
             store = try BlobStore(directory: cacheDirectory)
-            let address = try Address(welcome.blobAddress).seen(from: coordinatorAddress)
+            let address = try Address(welcome.blobAddress).reached(as: coordinatorAddress)
             client = try BlobClient(context, connect: address)
         }
     }
@@ -136,5 +136,14 @@ private final class BlobSession {
             throw RuntimeError("the blob \(reference.digest) is not in the run's folder `\(store.directory)`")
         }
         try client?.download(reference, into: StoredBlobs(store), cancel: cancel)
+    }
+}
+
+extension Address {
+    /// The host by which the coordinator was reached is the one that works from here (a tunnel, another interface);
+    /// the port is the announced one.
+    package func reached(as control: Address) -> Address {
+        if case .tcp(_, let port) = self, case .tcp(let host, _) = control { return .tcp(host: host, port: port) }
+        return seen(from: control)
     }
 }

@@ -22,6 +22,8 @@ package protocol CoordinatorShell: AnyObject {
     func observe(_ coordinator: Coordinator, at now: MonotonicTime)
     /// Child processes that ended, log lines, and when to look again.
     func tend(at now: MonotonicTime) -> MonotonicTime?
+    /// Processes of this host that are known to have ended since the last call: their silence need not be waited for.
+    func takeEndedProcesses() -> [Int32]
 }
 
 /// Runs the core over a link until it finishes.
@@ -34,6 +36,9 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private var pending: [Event] = []
     /// One per connection that was heard from; looked up by peer, never iterated.
     private var conversations: [PeerIdentifier: Conversation] = [:]
+    /// Connections of this host's worker processes; looked up, never iterated.
+    private var localPeers: [Int32: PeerIdentifier] = [:]
+    private let host = ProcessInfo.processInfo.hostName
     private var outcome: RunOutcome?
     private var signalsSeen = 0
 
@@ -60,6 +65,12 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 nextLook = now + .seconds(1)
             }
             let tended = shell.tend(at: now)
+            for process in shell.takeEndedProcesses() {
+                guard let peer = localPeers.removeValue(forKey: process) else { continue }
+                handle(.received(.goodbye(reason: "its process ended"), from: peer))
+                conversations[peer] = nil
+            }
+            if outcome != nil { continue }
             let deadline = [core.nextDeadline, tended, nextLook].compactMap { $0 }.min() ?? nextLook
             _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             let signals = Signals.received
@@ -95,6 +106,9 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             let received = try conversation.open(frame, payloadLimitBytes: limit)
             if known == nil {
                 guard case .hello = received.message else { return }
+            }
+            if case .hello(let hello) = received.message, hello.host == host {
+                localPeers[hello.processIdentifier] = peer
             }
             conversations[peer] = conversation
             if received.missed > 0 {

@@ -55,7 +55,7 @@ package struct ExportJob {
     private func defaultOutput(_ found: Subject) -> String {
         let suffix = format == "gguf" ? ".gguf" : ""
         return switch found {
-        case .run(let directory, _, _): "\(directory.path)/export\(suffix)"
+        case .run(let directory, _, _): "\(directory.shown)/export\(suffix)"
         case .model: "\(name(found))-\(elementType)\(suffix)"
         }
     }

@@ -20,6 +20,7 @@ package final class LocalWorkers {
     private var stopping = false
     /// One line per restart, for the log.
     package private(set) var notes: [String] = []
+    private var ended: [Int32] = []
 
     /// - Parameter address: where the workers join.
     package init(address: String, logFolder: String) throws(RuntimeError) {
@@ -42,7 +43,6 @@ package final class LocalWorkers {
     }
 
     /// Notices children that ended and starts them again, later each time (1, 2, 4 … 32 s).
-    /// - Returns: whether a child has failed so often that it will not be started again (5 times within the run).
     package func reap(now: MonotonicTime) throws(RuntimeError) {
         guard !stopping else { return }
         for index in children.indices where !children[index].process.isRunning {
@@ -54,6 +54,7 @@ package final class LocalWorkers {
             }
             let names = children[index].roles.map(\.rawValue).joined(separator: "+")
             let code = children[index].process.terminationStatus
+            ended.append(children[index].process.processIdentifier)
             children[index].restarts += 1
             let pause = Duration.seconds(1 << min(5, children[index].restarts - 1))
             children[index].restartAt = now + pause
@@ -66,6 +67,12 @@ package final class LocalWorkers {
     package func takeNotes() -> [String] {
         defer { notes = [] }
         return notes
+    }
+
+    /// Processes found dead since the last call.
+    package func takeEnded() -> [Int32] {
+        defer { ended = [] }
+        return ended
     }
 
     /// When `reap` must be called next although nothing else happens.

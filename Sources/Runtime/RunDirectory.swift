@@ -6,9 +6,12 @@ import Foundation
 package struct RunDirectory: Sendable {
     package let name: String
     package let url: URL
+    /// The path as messages say it: relative where it was given so.
+    package let shown: String
 
     package init(runs: String = "runs", name: String) {
         self.name = name
+        shown = runs.hasSuffix("/") ? runs + name : runs + "/" + name
         url = URL(fileURLWithPath: runs, isDirectory: true).appendingPathComponent(name, isDirectory: true)
     }
 
@@ -16,6 +19,7 @@ package struct RunDirectory: Sendable {
     package init(path: URL, name: String) {
         self.name = name
         url = path
+        shown = path.path
     }
 
     package var path: String { url.path }
@@ -40,7 +44,8 @@ package struct RunDirectory: Sendable {
         }
     }
 
-    /// A socket path that fits a Unix socket address (107 bytes): in the run's folder, or in a private temporary one.
+    /// A socket path that fits a Unix socket address (107 bytes): in the run's folder, or in a private temporary one,
+    /// which `removeSockets` removes.
     package func socketAddress(_ purpose: String) throws(RuntimeError) -> String {
         let inside = url.appendingPathComponent("\(purpose).sock").path
         if inside.utf8.count <= 100 { return "ipc://\(inside)" }
@@ -51,6 +56,16 @@ package struct RunDirectory: Sendable {
         }
         let folder = String(decoding: bytes.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         return "ipc://\(folder)/\(purpose)"
+    }
+
+    /// Removes the files of sockets that are closed, and the temporary folders made for them.
+    package func removeSockets(_ addresses: [String]) {
+        for address in addresses where address.hasPrefix("ipc://") {
+            let path = String(address.dropFirst("ipc://".count))
+            unlink(path)
+            let folder = (path as NSString).deletingLastPathComponent
+            if folder != url.path { rmdir(folder) }
+        }
     }
 
     /// Whether a name can be a run's folder.

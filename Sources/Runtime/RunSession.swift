@@ -73,16 +73,22 @@ package struct RunSession {
             try store.removeCheckpoint(step: stored.step)
         }
 
+        try removeLeftovers(blobs)
+
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
         let context = try Context()
         let controlAddress = try directory.socketAddress("control")
         let blobAddress = try directory.socketAddress("blobs")
         let link = try ControlServer(context, listen: [try Address(controlAddress)] + listen)
+        let addresses = Array(link.addresses.dropFirst())
         let blobServer = try BlobServer(
             context, listen: [try Address(blobAddress)] + listen.map(ListenAddress.forBlobs),
             storage: StoredBlobs(blobs))
-        defer { blobServer.stop() }
+        defer {
+            blobServer.stop()
+            directory.removeSockets([controlAddress, blobAddress])
+        }
         if insecure && listen.contains(where: { !$0.isLoopback }) {
             screen.show(Note(.warning, "listening without encryption or keys: anyone who reaches this host can join"))
         }
@@ -94,7 +100,8 @@ package struct RunSession {
         let shell = try RunShell(
             directory: directory, options: options, store: store, blobs: blobs, prompts: prompts,
             bundle: try blobs.read(model.bundle, offset: 0, count: model.bundle.byteCount), workers: workers, log: log,
-            screen: screen, base: start.checkpoint.manifest, evaluations: try store.evaluations())
+            screen: screen,
+            policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         try shell.rewind(toStep: start.checkpoint.step)
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
             try workers?.start(roles: roles, threads: threads)
@@ -102,8 +109,10 @@ package struct RunSession {
         var loop = CoordinatorLoop(
             link: link, core: Coordinator(options: options, start: start), shell: shell, wake: wake,
             run: directory.name)
+        announce(addresses, on: screen)
         let outcome = loop.run()
         workers?.stop(grace: .seconds(10))
+        try tidy(blobs, proof: start.welcome.blobDirectoryProof, after: outcome)
         return Result(outcome: outcome, evaluations: shell.evaluations)
     }
 
@@ -135,15 +144,47 @@ package struct RunSession {
         return start
     }
 
-    private func nextSteps() -> String {
-        """
+    /// What a killed process of this run left half-written or unsaid.
+    private func removeLeftovers(_ blobs: BlobStore) throws {
+        try blobs.removeLeftovers()
+        try CheckpointStore(directory: directory.checkpoints).removeLeftovers()
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory.blobs)
+        where name.hasPrefix(".seen-") {
+            try FileManager.default.removeItem(atPath: directory.blobs + "/" + name)
+        }
+    }
 
-        Everything is in \(directory.path)/: metrics.jsonl (one object a step), tensorboard/, checkpoints/, logs/.
-        Try next:
-          coordinator sample \(directory.name)                      talk to the trained model
-          coordinator export \(directory.name) --format gguf        take it elsewhere (or --format safetensors)
-          coordinator start RECIPE --set verifier.shuffle=true --name control   the same with rewards that say nothing
-        """
+    /// A complete run keeps its checkpoints, which have the same bytes under names of their own. An interrupted one
+    /// keeps the blobs too: a lag needs versions that are in no checkpoint.
+    private func tidy(_ blobs: BlobStore, proof: String, after outcome: RunOutcome) throws {
+        unlink(directory.blobs + "/" + proof)
+        guard case .completed = outcome else { return }
+        for blob in try blobs.list() { try blobs.remove(blob) }
+        rmdir(directory.blobs)
+    }
+
+    private func announce(_ addresses: [Address], on screen: Screen) {
+        for address in addresses {
+            let joined = address.seen(from: .tcp(host: ProcessInfo.processInfo.hostName, port: 0))
+            screen.say("Workers join with: worker join \(joined)\(joined.isLoopback ? "" : " --insecure")")
+        }
+    }
+
+    private func nextSteps() -> String {
+        let program = CommandLine.arguments.first ?? "coordinator"
+        let runs = (directory.shown as NSString).deletingLastPathComponent
+        let place = runs == "runs" ? "" : " --runs \(runs)"
+        return """
+
+            Everything is in \(directory.shown)/: metrics.jsonl (one object a step), tensorboard/, checkpoints/, logs/.
+            Try next:
+              \(program) sample \(directory.name)\(place)
+                talk to the trained model
+              \(program) export \(directory.name) --format gguf\(place)
+                take it elsewhere (or --format safetensors)
+              \(program) start RECIPE --set verifier.shuffle=true --name control\(place)
+                the same with rewards that say nothing
+            """
     }
 }
 

@@ -25,11 +25,14 @@ package final class RunShell: CoordinatorShell {
     private let statusFile: StatusFile
     /// Weights blobs by version, so that old ones can go. The base stays while KL needs it.
     private var published: [PolicyManifest]
+    /// Where the run would go on from.
+    private var checkpointVersion: PolicyVersion
     package private(set) var evaluations: [EvaluationReport]
 
+    /// - Parameter policies: what blobs there may be, the one the run goes on from first.
     package init(
         directory: RunDirectory, options: RunOptions, store: RunStore, blobs: BlobStore, prompts: PromptSource,
-        bundle: [UInt8], workers: LocalWorkers?, log: RunLogger, screen: Screen, base: PolicyManifest,
+        bundle: [UInt8], workers: LocalWorkers?, log: RunLogger, screen: Screen, policies: [PolicyManifest],
         evaluations: [EvaluationReport]
     ) throws {
         self.directory = directory
@@ -46,18 +49,23 @@ package final class RunShell: CoordinatorShell {
         metrics = try MetricsLog(path: directory.metrics)
         tensorBoard = try TensorBoardWriter(folder: directory.tensorBoard)
         statusFile = StatusFile(path: directory.status)
-        published = [base]
+        published = policies
+        checkpointVersion = policies.first?.version ?? .base
     }
 
     package func persist(_ records: [Record]) throws {
         // A checkpoint's files are durable before the record that names them.
         for case .checkpointed(let checkpoint) in records { try writeCheckpoint(checkpoint) }
         try store.append(records)
-        for case .stepTrained(_, let manifest, _, _) in records { published.append(manifest) }
+        for case .stepTrained(_, let manifest, _, _) in records {
+            published.append(manifest)
+            forgetIntermediates(newest: manifest.version)
+        }
         for case .checkpointed(let checkpoint) in records {
             if !published.contains(where: { $0.weights == checkpoint.manifest.weights }) {
                 published.append(checkpoint.manifest)
             }
+            checkpointVersion = checkpoint.manifest.version
             // Its own hard link keeps the optimizer's bytes; the blob is not needed twice.
             if checkpoint.manifest.optimizer != nil { try removeUnneededOptimizers(except: checkpoint) }
             try checkpoints.prune(keeping: options.checkpoint.keep)
@@ -91,9 +99,19 @@ package final class RunShell: CoordinatorShell {
         evaluations.removeAll { $0.step > step }
     }
 
-    package func forgetBlobs(before version: PolicyVersion) {
+    package func forgetBlobs(before version: PolicyVersion) { forgetBlobs { $0 < version } }
+
+    /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest versions
+    /// with theirs nothing is needed, because going back to the checkpoint makes those versions again. One more than the
+    /// lag stays for workers that are just fetching it.
+    private func forgetIntermediates(newest: PolicyVersion) {
+        let reach = UInt64(options.schedule.lag) + 1
+        forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && $0.rawValue + reach < newest.rawValue }
+    }
+
+    private func forgetBlobs(where isOld: (PolicyVersion) -> Bool) {
         let keepBase = options.algorithm.klCoefficient > 0
-        let gone = published.filter { $0.version < version && !(keepBase && $0.version == .base) }
+        let gone = published.filter { isOld($0.version) && !(keepBase && $0.version == .base) }
         published.removeAll { gone.contains($0) }
         for manifest in gone where !published.contains(where: { $0.weights == manifest.weights }) {
             do {
@@ -129,6 +147,8 @@ package final class RunShell: CoordinatorShell {
         for text in workers.takeNotes() { note(Note(.warning, text)) }
         return workers.nextDeadline
     }
+
+    package func takeEndedProcesses() -> [Int32] { workers?.takeEnded() ?? [] }
 
     /// The learner left these blobs behind; the newest checkpoint's are hard-linked into its folder.
     private func removeUnneededOptimizers(except checkpoint: Checkpoint) throws {

@@ -56,6 +56,9 @@ package final class Screen {
         }
     }
 
+    /// A line that stays.
+    package func say(_ line: String) { if !quiet { live.print(line) } }
+
     private func remember(step: Int) {
         if let first = firstStep, first.step <= step { return }
         firstStep = (step, .now)

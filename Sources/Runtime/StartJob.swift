@@ -52,7 +52,7 @@ package struct StartJob {
             guard resume else {
                 throw RuntimeError(
                     "the run `\(options.name)` exists: go on with --resume, give another --name, "
-                        + "or delete \(directory.path)")
+                        + "or delete \(directory.shown)/")
             }
             options = try resumedOptions(options, directory)
         }
@@ -82,7 +82,7 @@ package struct StartJob {
         guard comparable == kept else {
             throw RuntimeError(
                 "the recipe differs from the one the run `\(directory.name)` was started with "
-                    + "(\(directory.recipe)): resume with that recipe, or start another --name")
+                    + "(\(directory.shown)/recipe.yaml): resume with that recipe, or start another --name")
         }
         kept.cluster = given.cluster
         kept.checkpoint = given.checkpoint
@@ -134,10 +134,11 @@ package struct LocalLayout: Equatable, Sendable {
 
 /// Where other hosts join, checked.
 package enum ListenAddress {
-    /// Bulk has its own port: any free one, which the welcome tells.
-    static func forBlobs(_ control: Address) -> Address {
+    /// Bulk has its own port, the next one, so that a tunnel or a firewall can be told; the welcome tells workers.
+    /// Any free port where the control port is any free one too.
+    package static func forBlobs(_ control: Address) -> Address {
         switch control {
-        case .tcp(let host, _): .tcp(host: host, port: 0)
+        case .tcp(let host, let port): .tcp(host: host, port: port == 0 ? 0 : port + 1)
         case .ipc(let path): .ipc(path: path + "-blobs")
         }
     }
@@ -149,6 +150,9 @@ package enum ListenAddress {
                 throw RuntimeError(
                     "\(text) is open to other hosts without encryption or keys: use a loopback address "
                         + "(tcp://127.0.0.1:PORT, ipc://PATH), or accept it with --insecure")
+            }
+            if case .tcp(_, UInt16.max) = address {
+                throw RuntimeError("\(text): bulk data needs the next port too, and there is none after 65535")
             }
             return address
         }
