@@ -101,9 +101,9 @@ package final class RunShell: CoordinatorShell {
 
     package func forgetBlobs(before version: PolicyVersion) { forgetBlobs { $0 < version } }
 
-    /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest versions
-    /// with theirs nothing is needed, because going back to the checkpoint makes those versions again. One more than the
-    /// lag stays for workers that are just fetching it.
+    /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest
+    /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again. One
+    /// more than the lag stays for workers that are just fetching it.
     private func forgetIntermediates(newest: PolicyVersion) {
         let reach = UInt64(options.schedule.lag) + 1
         forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && $0.rawValue + reach < newest.rawValue }

@@ -31,7 +31,8 @@ import Transport
     }
 
     @Test func `other hosts are let in only on request`() throws {
-        #expect(try ListenAddress.parse(["tcp://127.0.0.1:5555"], insecure: false) == [.tcp(host: "127.0.0.1", port: 5555)])
+        let loopback = try ListenAddress.parse(["tcp://127.0.0.1:5555"], insecure: false)
+        #expect(loopback == [.tcp(host: "127.0.0.1", port: 5555)])
         #expect(throws: RuntimeError.self) { try ListenAddress.parse(["tcp://0.0.0.0:5555"], insecure: false) }
         #expect(try ListenAddress.parse(["tcp://0.0.0.0:5555"], insecure: true).count == 1)
         #expect(throws: RuntimeError.self) { try ListenAddress.parse(["tcp://127.0.0.1:65535"], insecure: false) }
