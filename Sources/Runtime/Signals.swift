@@ -20,6 +20,12 @@ package enum Signals {
         action.sa_flags = SA_RESTART
         sigaction(SIGTERM, &action, nil)
         if ignoreInterrupt { signal(SIGINT, SIG_IGN) } else { sigaction(SIGINT, &action, nil) }
+        // Whoever started this program may have blocked them, and a blocked signal is inherited.
+        var asked = sigset_t()
+        sigemptyset(&asked)
+        sigaddset(&asked, SIGTERM)
+        if !ignoreInterrupt { sigaddset(&asked, SIGINT) }
+        pthread_sigmask(SIG_UNBLOCK, &asked, nil)
         // A peer that is gone is an error code, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
     }
