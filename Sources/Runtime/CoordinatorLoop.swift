@@ -83,6 +83,16 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         }
     }
 
+    /// Keeps the link open after the end: a worker drops what it has not read when its connection closes, and the last
+    /// thing sent is the order to go.
+    package mutating func linger(_ duration: Duration) {
+        let end = MonotonicTime.now + duration
+        while MonotonicTime.now < end {
+            _ = link.wait(timeout: max(.zero, end - MonotonicTime.now), wake: wake)
+            while link.receive() != nil {}
+        }
+    }
+
     /// Everything that has arrived, but not so much that time stands still.
     private mutating func receiveAll() {
         for _ in 0..<1024 {

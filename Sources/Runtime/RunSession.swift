@@ -111,6 +111,7 @@ package struct RunSession {
             run: directory.name)
         announce(addresses, on: screen)
         let outcome = loop.run()
+        if !listen.isEmpty { loop.linger(.milliseconds(500)) }
         workers?.stop(grace: .seconds(10))
         try tidy(blobs, proof: start.welcome.blobDirectoryProof, after: outcome)
         return Result(outcome: outcome, evaluations: shell.evaluations)

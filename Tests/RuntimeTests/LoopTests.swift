@@ -18,7 +18,9 @@ struct LoopTests {
         var loop = CoordinatorLoop(
             link: link, core: ScriptedRun.core(options, folder: folder), shell: shell, wake: try WakePipe(),
             run: "scripted")
-        return loop.run()
+        let outcome = loop.run()
+        loop.linger(.milliseconds(500))
+        return outcome
     }
 
     @Test func `three steps over memory end with the hashes that a pure function predicts`() throws {
