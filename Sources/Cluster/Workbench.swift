@@ -4,7 +4,8 @@ import Rollouts
 
 /// Owns all tensors of a worker. Every method is called on the compute thread.
 package protocol Workbench: AnyObject {
-    /// Called before anything else, and again after the worker joined another run.
+    /// Called before anything else, and again when the welcome changed. Within the same run (same name, options and
+    /// bundle: its coordinator restarted) policies, learner and work in hand stay; another run voids them.
     /// - Parameter bundle: the model's shape and tokenizer, verified bytes.
     func configure(_ welcome: Welcome, bundle: [UInt8], blobDirectory: String) throws
     /// Takes a policy whose blobs are in the blob directory, and returns the hash it computed over the weights.

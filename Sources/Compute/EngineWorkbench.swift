@@ -32,14 +32,26 @@ package final class EngineWorkbench: Workbench {
 
     /// Everything that belongs to one welcome.
     private struct Session {
+        var run: String
+        var modelBundle: BlobReference
         var options: RunOptions
         var verifier: any Verifier
         var sampling: SamplingWork
         var learning: LearningWork
         var policies: PolicyHolder
+
+        func belongs(to welcome: Welcome) -> Bool {
+            run == welcome.run && options == welcome.options && modelBundle == welcome.modelBundle
+        }
     }
 
     package func configure(_ welcome: Welcome, bundle: [UInt8], blobDirectory: String) throws {
+        if let session, session.belongs(to: welcome) {
+            // The same run again (its coordinator restarted): only where blobs lie may have changed. Weights, learner
+            // and work in hand stay, as the worker's core says in its hello.
+            session.policies.blobs = try BlobStore(directory: blobDirectory)
+            return
+        }
         let model: ModelBundle
         let tokenizer: Tokenizer
         do {
@@ -54,7 +66,7 @@ package final class EngineWorkbench: Workbench {
             config: model.config, blobs: blobs, threads: threads,
             arithmetic: try Self.arithmetic(options.model.precision))
         session = Session(
-            options: options,
+            run: welcome.run, modelBundle: welcome.modelBundle, options: options,
             verifier: try makeVerifier(options.verifier),
             sampling: SamplingWork(
                 policies: policies, tokenizer: tokenizer, batchLimit: options.rollout.batchLimit, threads: threads),

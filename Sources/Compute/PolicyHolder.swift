@@ -6,7 +6,8 @@ import Weights
 
 package final class PolicyHolder {
     let config: ModelConfig
-    let blobs: BlobStore
+    /// Another folder when the run's coordinator came back elsewhere.
+    var blobs: BlobStore
     let threads: ThreadPool
     /// Of every model over these weights.
     let arithmetic: Arithmetic
