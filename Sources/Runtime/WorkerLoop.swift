@@ -23,6 +23,9 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private var signalsSeen = 0
     /// Reports whose blobs are on their way.
     private var uploads: [LeaseIdentifier: WorkReport] = [:]
+    /// Welcomes whose bundle the compute thread has not taken yet, and what came meanwhile.
+    private var configurations = 0
+    private var early: [ComputeOrder] = []
     /// Orders to train whose reference policy is on its way.
     private var waiting: [(reference: PolicyManifest, lease: LeaseIdentifier, order: WorkOrder)] = []
 
@@ -94,7 +97,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private mutating func takeAnswers() {
         for answer in answers.takeAll() {
             switch answer {
-            case .configured: break
+            case .configured: configured()
             case .configureFailed(let reason):
                 log(Note(.error, reason))
                 handle(.leave(reason: "the model cannot be used here: \(reason)"))
@@ -127,13 +130,25 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
         }
     }
 
+    /// Work may arrive while the model bundle is still on its way: it waits, in order.
+    private mutating func submit(_ order: ComputeOrder) {
+        if configurations == 0 { compute.orders.put(order) } else { early.append(order) }
+    }
+
+    private mutating func configured() {
+        configurations -= 1
+        guard configurations == 0 else { return }
+        for order in early { compute.orders.put(order) }
+        early = []
+    }
+
     /// A policy to load, or the reference policy that an order to train waits for.
     private mutating func fetched(_ manifest: PolicyManifest) {
         guard let index = waiting.firstIndex(where: { $0.reference == manifest }) else {
-            return compute.orders.put(.load(manifest))
+            return submit(.load(manifest))
         }
         let (_, lease, order) = waiting.remove(at: index)
-        compute.orders.put(.start(lease, order))
+        submit(.start(lease, order))
     }
 
     private mutating func fetchFailed(_ manifest: PolicyManifest, _ reason: String) {
@@ -156,17 +171,18 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             }
         case .recreateSocket(let pause): recreateAt = MonotonicTime.now + pause
         case .configure(let welcome):
+            configurations += 1
             blobs.orders.put(.welcome(welcome))
         case .loadPolicy(let manifest): blobs.orders.put(.fetch(manifest))
-        case .restartLearner(let manifest): compute.orders.put(.restartLearner(manifest))
+        case .restartLearner(let manifest): submit(.restartLearner(manifest))
         case .startWork(let lease, let order):
             if case .train(let assignment, _) = order, let reference = assignment.reference {
                 waiting.append((reference, lease, order))
                 blobs.orders.put(.fetch(reference))
             } else {
-                compute.orders.put(.start(lease, order))
+                submit(.start(lease, order))
             }
-        case .cancelWork(let lease): compute.orders.put(.cancel(lease))
+        case .cancelWork(let lease): submit(.cancel(lease))
         case .note(let note): log(note)
         case .exit(let reason, let failure): exit = (reason, failure)
         }

@@ -28,6 +28,11 @@ struct RunTests {
         let two = try ground.run("coordinator", ground.tiny("two", ["--local", "rollout=2,verifier=1,learner=1"]))
         #expect(two.status == 0, "\(two.errors)")
         #expect(try ground.hashes("two") == ground.hashes("one"))
+        // Work that comes while the model is still on its way waits for it; it costs no attempt.
+        for run in ["one", "two"] {
+            let log = try String(contentsOfFile: ground.file(run, "logs/coordinator.log"), encoding: .utf8)
+            #expect(!log.contains("could not"), "\(log)")
+        }
         let again = try ground.run("coordinator", ground.tiny("one"))
         #expect(again.status == 0 && again.output.contains("complete"))
     }
