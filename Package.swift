@@ -53,7 +53,8 @@ let package = Package(
             linkerSettings: [.linkedLibrary("zmq")]),
         .target(name: "Wire", dependencies: ["Rollouts", "Cluster", "CWire", "CChecksum"]),
         .target(
-            name: "Telemetry", dependencies: ["Rollouts", "Cluster", .product(name: "Logging", package: "swift-log")]),
+            name: "Telemetry",
+            dependencies: ["Rollouts", "Cluster", "CChecksum", .product(name: "Logging", package: "swift-log")]),
         .target(name: "Recipes", dependencies: ["Rollouts", "Yams"]),
         .target(name: "Datasets", dependencies: ["Rollouts"]),
         .target(

@@ -51,6 +51,8 @@ package struct Coordinator: Sendable, Equatable {
     /// Effects must be performed in the order given: what must be durable comes before the message that promises it.
     package mutating func handle(_ event: Event, at now: MonotonicTime) -> [Effect] {
         guard !progress.isFinished else { return lastWords(after: event) }
+        // Moving the clock past a deadline hides it from `nextDeadline`: what falls due by now is done with this event.
+        let isSomethingDue = nextDeadline.map { $0 <= now } ?? false
         self.now = max(self.now, now)
         switch event {
         case .start: begin()
@@ -64,7 +66,7 @@ package struct Coordinator: Sendable, Equatable {
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
-        if !Self.isHeartbeat(event) {
+        if isSomethingDue || !Self.isHeartbeat(event) {
             expire()
             advance()
         }
@@ -72,7 +74,7 @@ package struct Coordinator: Sendable, Equatable {
         return outbox
     }
 
-    /// The commonest event makes room for nothing; what is due by time has a tick of its own.
+    /// The commonest event makes room for nothing by itself.
     private static func isHeartbeat(_ event: Event) -> Bool {
         if case .received(.heartbeat, _) = event { true } else { false }
     }

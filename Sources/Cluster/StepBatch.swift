@@ -1,5 +1,6 @@
 // The groups of one step or of one evaluation, from drawn prompts to verdicts.
 
+import PolicyOptimization
 import Rollouts
 
 /// A group is: sampling → verifying → judged, or abandoned.
@@ -90,13 +91,9 @@ enum Rewards {
     /// The verdicts' scores, 0 where there is none. With a seed, those of judged completions change places inside the
     /// group: a control experiment in which rewards say nothing.
     static func rewards(of verdicts: [Verdict], in key: GroupKey, shuffleSeed: UInt64?) -> [Double] {
-        var rewards = verdicts.map { $0.outcome == .noVerdict ? 0 : $0.score }
+        let hasVerdict = verdicts.map { $0.outcome != .noVerdict }
+        let rewards = zip(verdicts, hasVerdict).map { $1 ? $0.score : 0 }
         guard let shuffleSeed else { return rewards }
-        let judged = verdicts.indices.filter { verdicts[$0].outcome != .noVerdict }
-        let place = UInt64(key.step) | UInt64(key.ordinal) << 30
-        let order = KeyedRandom.permutation(count: judged.count, seed: shuffleSeed, use: .rewardShuffling, place)
-        let scores = judged.map { rewards[$0] }
-        for (target, source) in zip(judged, order) { rewards[target] = scores[source] }
-        return rewards
+        return shuffledRewards(rewards, hasVerdict: hasVerdict, seed: shuffleSeed, group: key)
     }
 }

@@ -61,17 +61,7 @@ package final class Parameters {
 
     /// Normal numbers for matrices, 1 for norms, 0 for biases. Element i of tensor t depends on (seed, t, i) alone.
     package func initializeRandom(seed: UInt64, standardDeviation: Float) {
-        for (index, tensor) in config.tensors.enumerated() {
-            let values = slice(at: index)
-            if tensor.name.hasSuffix("norm.weight") {
-                values.update(repeating: 1)
-            } else if tensor.name.hasSuffix(".bias") {
-                values.update(repeating: 0)
-            } else {
-                let tagged = UInt64(index) | UInt64(KeyedRandom.Use.initialisation.rawValue) << 56
-                normal_fill(values.baseAddress, 0, Int64(values.count), seed, tagged, standardDeviation)
-            }
-        }
+        RandomWeights.fill(all, config: config, seed: seed, standardDeviation: standardDeviation)
     }
 }
 

@@ -134,14 +134,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         while !pending.isEmpty, outcome == nil { handle(pending.removeFirst()) }
     }
 
-    /// What is due comes first: an event moves the core's clock, and a deadline behind it is not named again. Without
-    /// this, a heartbeat that arrives together with a retry's time would put the retry off for good.
     private mutating func handle(_ event: Event) {
-        let now = MonotonicTime.now
-        if event != .tick, event != .start, let due = core.nextDeadline, due <= now {
-            perform(core.handle(.tick, at: now))
-        }
-        perform(core.handle(event, at: now))
+        perform(core.handle(event, at: MonotonicTime.now))
     }
 
     /// Consecutive records are one transaction. A store that fails ends the list: nothing after it was promised.

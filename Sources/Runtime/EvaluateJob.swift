@@ -93,7 +93,7 @@ package struct EvaluateJob {
                 ]))
             return
         }
-        func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }
+        let percent = DisplayText.percent
         Output.line(
             "\(report.right) of \(judged) right: \(percent(report.accuracy)), 95 % interval "
                 + "\(percent(interval.lowerBound)) to \(percent(interval.upperBound)); "

@@ -44,6 +44,7 @@ package struct StatusJob {
             Output.line("  weights \(last.weightsHash)")
         }
         if let evaluation = evaluations.last {
+            let percent = DisplayText.percent
             let interval = wilsonInterval(right: evaluation.right, of: evaluation.right + evaluation.wrong)
             Output.line(
                 "  held-out accuracy after step \(evaluation.step): \(percent(evaluation.accuracy)) "
@@ -133,5 +134,4 @@ package struct StatusJob {
     }
 
     private func rounded(_ value: Double) -> String { String(format: "%.4g", value) }
-    private func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }
 }

@@ -1,6 +1,6 @@
 // How wide is a text on a terminal, and how is it cut or padded to a column?
 
-enum DisplayText {
+package enum DisplayText {
     /// Columns that the text takes: wide East Asian characters and emoji take two, combining marks none.
     static func width(_ text: String) -> Int {
         text.reduce(0) { $0 + width($1) }
@@ -98,7 +98,7 @@ enum DisplayText {
     }
 
     /// "0.4375" → "43.8 %"
-    static func percent(_ share: Double?) -> String {
+    package static func percent(_ share: Double?) -> String {
         guard let share, share.isFinite else { return "–" }
         return fixed(share * 100, digits: 1) + " %"
     }

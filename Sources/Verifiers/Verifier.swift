@@ -40,7 +40,8 @@ struct VerifierRow: Sendable {
     ]
 }
 
-/// The verifier that a recipe describes. `shuffle` is not its business: see `shuffledRewards`.
+/// The verifier that a recipe describes. `shuffle` is not its business: whoever sets
+/// rewards shuffles them.
 package func makeVerifier(_ options: VerifierOptions) throws(VerifierError) -> any Verifier {
     try makeVerifier(options, depth: 0)
 }

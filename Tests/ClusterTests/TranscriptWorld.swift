@@ -50,6 +50,8 @@ struct TranscriptWorld {
         case "heartbeat": try heartbeat(arguments)
         case "disconnect": handle(.disconnected(workers[try index(arguments)].peer))
         case "goodbye": receive(.goodbye(reason: "asked to"), from: try index(arguments))
+        // Time passes and nobody tells the core.
+        case "later": now = now + .nanoseconds(Int64((Double(arguments.first ?? "") ?? 0) * 1e9))
         case "advance": advance(by: Double(arguments.first ?? "") ?? 0, hearing: Array(arguments.dropFirst()))
         case "interrupt": handle(.interrupt)
         case "abandon": handle(.abandon)

@@ -17,7 +17,7 @@ private let allowedImports: [String: Set<String>] = [
     "Tokenization": ["Rollouts", "Foundation"],
     "Transport": ["Rollouts", "CZeroMQ", "CChecksum", "Synchronization", "Foundation", "Glibc"],
     "Wire": ["Rollouts", "Cluster", "CWire", "CChecksum", "Foundation", "Glibc"],
-    "Telemetry": ["Rollouts", "Cluster", "Logging", "Foundation", "Glibc"],
+    "Telemetry": ["Rollouts", "Cluster", "CChecksum", "Logging", "Foundation", "Glibc"],
     "Recipes": ["Rollouts", "Yams", "Foundation", "Glibc"],
     "Datasets": ["Rollouts", "Foundation", "Glibc"],
     "RunStore": ["Rollouts", "Cluster", "GRDB", "Foundation", "Glibc"],

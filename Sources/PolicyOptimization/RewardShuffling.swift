@@ -7,7 +7,7 @@ import Rollouts
 package func shuffledRewards(_ rewards: [Double], hasVerdict: [Bool], seed: UInt64, group: GroupKey) -> [Double] {
     precondition(rewards.count == hasVerdict.count, "\(rewards.count) rewards for \(hasVerdict.count) verdicts")
     precondition(group.step < 1 << 30 && group.ordinal < 1 << 24, "group key out of range: \(group)")
-    let place = UInt64(group.step) | UInt64(group.ordinal) << 30 | UInt64(group.purpose.rawValue & 3) << 54
+    let place = UInt64(group.step) | UInt64(group.ordinal) << 30
     let judged = rewards.indices.filter { hasVerdict[$0] }
     let order = KeyedRandom.permutation(count: judged.count, seed: seed, use: .rewardShuffling, place)
     var shuffled = rewards
