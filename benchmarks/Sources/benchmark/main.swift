@@ -1,0 +1,2 @@
+import Engine
+print(ExactKernel.all.map(\.name))
