@@ -74,7 +74,7 @@ struct StepCase: ParsableCommand {
             contest.finding("completion_tokens_per_second", unit: "tokens/s"),
             contest.finding("seconds_rollout", unit: "s/step", .lowerIsBetter),
             contest.finding("seconds_learn", unit: "s/step", .lowerIsBetter),
-            contest.finding("reward_first_step", unit: "reward"),
+            contest.finding("reward_first_step", unit: "reward", .neither),
             contest.finding("reward_last_three_steps", unit: "reward"),
             contest.finding("length_first_step", unit: "tokens", .neither),
             contest.finding("length_last_step", unit: "tokens", .neither),
