@@ -196,8 +196,8 @@ package final class LearningWork {
         if let optimizer = policies.learningManifest?.optimizer {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
-                    file: policies.blobs.path(for: optimizer), config: policies.config, expecting: optimizer,
-                    firstMoment: made.firstMoment, secondMoment: made.secondMoment)
+                    file: policies.blobs.path(for: optimizer), expecting: optimizer, kind: made.state.kind,
+                    into: made.state.tensors(of: policies.config.tensors))
             }
         }
         trainer = made
@@ -218,9 +218,8 @@ package final class LearningWork {
         if optimizer, let trainer {
             manifest.optimizer = try policies.wrap {
                 try OptimizerSnapshot.write(
-                    config: policies.config, firstMoment: UnsafeBufferPointer(trainer.firstMoment),
-                    secondMoment: UnsafeBufferPointer(trainer.secondMoment), updateCount: trainer.updateCount,
-                    to: policies.blobs.directory
+                    trainer.state.tensors(of: policies.config.tensors), kind: trainer.state.kind,
+                    updateCount: trainer.updateCount, to: policies.blobs.directory
                 ).blob
             }
         }

@@ -3,32 +3,24 @@ import CKernels
 import Glibc
 import Rollouts
 
-/// Owns gradients and AdamW moments. The learner's whole interface to the model: what it wants is
+/// Owns gradients and AdamW's state. The learner's whole interface to the model: what it wants is
 /// ∂loss/∂log-prob (and ∂loss/∂entropy) per token, so no algorithm is known here.
 package final class Trainer {
     package let model: TransformerModel
     package let options: OptimizerOptions
     /// Sums since the last update, in the order of `ModelConfig.tensors`.
     package let gradients: Parameters
-    /// Updates made so far, for AdamW's bias correction; set it together with the moments when resuming.
+    /// Updates made so far, for AdamW's bias correction; set it together with `state` when resuming.
     package var updateCount = 0
-    private let first: FloatBuffer
-    private let second: FloatBuffer
+    package let state: OptimizerState
     private let workspace = TrainingWorkspace()
-
-    /// Elements of one part of the update: fixed, so the gradient norm does not depend on the number of threads.
-    private static let partSize = 1 << 16
 
     package init(model: TransformerModel, options: OptimizerOptions) {
         self.model = model
         self.options = options
         gradients = Parameters(config: model.config)
-        first = FloatBuffer(count: gradients.count)
-        second = FloatBuffer(count: gradients.count)
+        state = OptimizerState(options.state, count: gradients.count)
     }
-
-    package var firstMoment: UnsafeMutableBufferPointer<Float> { first.all }
-    package var secondMoment: UnsafeMutableBufferPointer<Float> { second.all }
 
     /// One micro-batch: forward, `gradients` of the scores, backward; adds to the gradients.
     /// The closure must return one number per score; it runs between forward and backward and must not use the model.
@@ -122,32 +114,25 @@ package final class Trainer {
         updateCount += 1
         model.parameters.changed()
         let clipped = options.gradientClip > 0 && norm > options.gradientClip
-        var step = adamw_step(
+        let step = adamw_step(
             gradient_scale: Float(clipped ? options.gradientClip / norm : 1), beta1: Float(options.beta1),
             beta2: Float(options.beta2), epsilon: Float(options.epsilon),
             keep: Float(1 - learningRate * options.weightDecay),
             step_size: Float(learningRate / (1 - pow(options.beta1, Double(updateCount)))),
             second_scale: Float(1 / (1 - pow(options.beta2, Double(updateCount))).squareRoot()))
-        let (count, parameters, gradients) = (gradients.count, model.parameters.base, self.gradients.base)
-        withUnsafePointer(to: &step) { step in
-            model.threads.parallel((count + Trainer.partSize - 1) / Trainer.partSize) { part in
-                let at = part * Trainer.partSize
-                adamw_update(
-                    parameters + at, gradients + at, first.base + at, second.base + at,
-                    Int64(min(Trainer.partSize, count - at)), step)
-            }
-        }
+        state.update(
+            model.parameters.base, gradients.base, step: step, updateCount: updateCount, threads: model.threads)
         return norm
     }
 
     private func gradientNorm() -> Double {
         let count = gradients.count
-        let parts = (count + Trainer.partSize - 1) / Trainer.partSize
+        let parts = (count + OptimizerState.partSize - 1) / OptimizerState.partSize
         let sums = [Double](unsafeUninitializedCapacity: parts) { sums, initialized in
             let sums = sums.baseAddress!
             model.threads.parallel(parts) { part in
-                let at = part * Trainer.partSize
-                sums[part] = sum_of_squares(gradients.base + at, Int64(min(Trainer.partSize, count - at)))
+                let at = part * OptimizerState.partSize
+                sums[part] = sum_of_squares(gradients.base + at, Int64(min(OptimizerState.partSize, count - at)))
             }
             initialized = parts
         }

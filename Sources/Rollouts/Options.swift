@@ -211,6 +211,11 @@ package struct AlgorithmOptions: Equatable, Sendable, Codable {
 
 package struct OptimizerOptions: Equatable, Sendable, Codable {
     package enum Decay: String, Sendable, Codable, CaseIterable { case constant, linear, cosine }
+    /// What AdamW's two moments are kept in: 8, 4 or about 2 bytes a weight together.
+    package enum State: String, Sendable, Codable, CaseIterable {
+        case float32, bfloat16
+        case eightBit = "8bit"
+    }
     package var learningRate = 1e-6
     package var warmupSteps = 0
     package var decay = Decay.constant
@@ -224,6 +229,7 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
     package var gradientClip = 1.0
     /// Most tokens (prompt tokens counted once per group) in one micro-batch.
     package var tokenBudget = 2048
+    package var state = State.float32
     package init() {}
 }
 

@@ -103,6 +103,7 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("optimizer.weight_decay", "0.1", []),
     ("optimizer.gradient_clip", "0", []),
     ("optimizer.token_budget", "16", []),
+    ("optimizer.state", "8bit", []),
     ("schedule.steps", "0", []),
     ("schedule.lag", "2", []),
     ("evaluation.every_steps", "0", []),

@@ -2,7 +2,7 @@
 // names, which choose by processor.
 #pragma once
 #include "attention.h"
-#include "optimizer.h"
+#include "optimizer_compressed.h"
 
 #if defined(__x86_64__)
 #define VARIANTS_OF(result, name, parameters) \
@@ -37,5 +37,11 @@ VARIANTS_OF(void, rotary_apply,
              int64_t heads, int64_t half, float direction))
 VARIANTS_OF(void, adamw_update,
             (float *parameters, float *gradients, float *first, float *second, int64_t n, const adamw_step *step))
+VARIANTS_OF(void, adamw_update_bf16,
+            (float *parameters, float *gradients, uint16_t *first, uint16_t *second, int64_t n, const adamw_step *step,
+             uint32_t key))
+VARIANTS_OF(void, adamw_update_8bit,
+            (float *parameters, float *gradients, uint8_t *first, uint8_t *second, uint8_t *first_exponents,
+             uint8_t *second_exponents, int64_t n, const adamw_step *step, uint32_t key))
 #undef VARIANTS_OF
 #endif
