@@ -39,7 +39,8 @@ package final class Trainer {
             "Trainer: units of \(units) groups, there are \(groups.count)")
         let batch = FlatBatch(
             groups, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
-        let (layers, rows) = workspace.rows(for: config, count: batch.rowCount)
+        let (layers, rows) = workspace.rows(
+            for: config, count: batch.rowCount, recompute: options.recompute == .blocks)
         forward(batch, layers)
         let scores = model.head.score(
             layers.last!.output, batch: batch, temperature: temperature, retainLogits: true)
@@ -85,8 +86,21 @@ package final class Trainer {
             wanted, batch: unit, firstRow: start.headRow, firstScore: start.score, into: rows.hidden,
             accumulating: gradients)
         let pass = BackwardPass(model: model, batch: unit, total: gradients, rows: rows)
-        for layer in layers.indices.reversed() { pass.block(layer, layers[layer]) }
+        for layer in layers.indices.reversed() {
+            if options.recompute == .blocks { forwardAgain(layer, layers[layer], unit) }
+            pass.block(layer, layers[layer])
+        }
         pass.embedding()
+    }
+
+    /// What `pass.block` needs and a later block has overwritten: the same numbers, since a unit's rows depend on no
+    /// others (exact arithmetic) or are all rows (float32).
+    private func forwardAgain(_ layer: Int, _ block: BlockRows, _ unit: FlatBatch) {
+        unit.positions.withUnsafeBufferPointer { positions in
+            model.forward(layer, block, rows: unit.rowCount, positions: positions.baseAddress!, again: true) {
+                model.attention.forward(block, batch: unit)
+            }
+        }
     }
 
     private func forward(_ batch: FlatBatch, _ layers: [BlockRows]) {

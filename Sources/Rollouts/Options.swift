@@ -216,6 +216,12 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
         case float32, bfloat16
         case eightBit = "8bit"
     }
+    /// What of the forward pass the backward pass computes again instead of keeping it.
+    package enum Recompute: String, Sendable, Codable, CaseIterable {
+        case none
+        /// Everything inside a block: only each block's input is kept.
+        case blocks
+    }
     package var learningRate = 1e-6
     package var warmupSteps = 0
     package var decay = Decay.constant
@@ -230,6 +236,7 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
     /// Most tokens (prompt tokens counted once per group) in one micro-batch.
     package var tokenBudget = 2048
     package var state = State.float32
+    package var recompute = Recompute.none
     package init() {}
 }
 

@@ -104,6 +104,7 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("optimizer.gradient_clip", "0", []),
     ("optimizer.token_budget", "16", []),
     ("optimizer.state", "8bit", []),
+    ("optimizer.recompute", "blocks", []),
     ("schedule.steps", "0", []),
     ("schedule.lag", "2", []),
     ("evaluation.every_steps", "0", []),
