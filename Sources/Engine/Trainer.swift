@@ -2,25 +2,67 @@
 import CKernels
 import Glibc
 import Rollouts
+import Weights
+
+/// What an update changes, and where its gradients are summed.
+enum TrainedWeights {
+    case all(Parameters)
+    case adapters(AdapterTraining)
+
+    var all: Parameters? { if case .all(let gradients) = self { gradients } else { nil } }
+
+    var count: Int {
+        switch self {
+        case .all(let gradients): gradients.count
+        case .adapters(let adapters): adapters.layout.elementCount
+        }
+    }
+
+    var gradients: UnsafeMutablePointer<Float> {
+        switch self {
+        case .all(let gradients): gradients.base
+        case .adapters(let adapters): adapters.gradients.baseAddress!
+        }
+    }
+
+    func weights(of model: TransformerModel) -> UnsafeMutablePointer<Float> {
+        switch self {
+        case .all: model.parameters.base
+        case .adapters(let adapters): adapters.values.baseAddress!
+        }
+    }
+}
 
 /// Owns gradients and AdamW's state. The learner's whole interface to the model: what it wants is
 /// ∂loss/∂log-prob (and ∂loss/∂entropy) per token, so no algorithm is known here.
 package final class Trainer {
     package let model: TransformerModel
     package let options: OptimizerOptions
-    /// Sums since the last update, in the order of `ModelConfig.tensors`.
-    package let gradients: Parameters
+    private let trained: TrainedWeights
     /// Updates made so far, for AdamW's bias correction; set it together with `state` when resuming.
     package var updateCount = 0
     package let state: OptimizerState
     private let workspace = TrainingWorkspace()
 
-    package init(model: TransformerModel, options: OptimizerOptions) {
+    /// - Parameter adapters: trained instead of the model's weights; they are merged into them already.
+    package init(model: TransformerModel, options: OptimizerOptions, adapters: AdapterTraining? = nil) {
         self.model = model
         self.options = options
-        gradients = Parameters(config: model.config)
-        state = OptimizerState(options.state, count: gradients.count)
+        trained = adapters.map { .adapters($0) } ?? .all(Parameters(config: model.config))
+        state = OptimizerState(options.state, count: trained.count)
     }
+
+    /// Sums since the last update, in the order of `ModelConfig.tensors`.
+    /// - Precondition: all weights are trained.
+    package var gradients: Parameters {
+        guard let gradients = trained.all else { preconditionFailure("Trainer: only adapters have gradients") }
+        return gradients
+    }
+    package var adapters: AdapterTraining? {
+        if case .adapters(let adapters) = trained { adapters } else { nil }
+    }
+    /// What is trained, in the order of `state` and of the gradients.
+    package var shapes: [TensorShape] { adapters?.layout.tensors ?? model.config.tensors }
 
     /// One micro-batch: forward, `gradients` of the scores, backward; adds to the gradients.
     /// The closure must return one number per score; it runs between forward and backward and must not use the model.
@@ -84,8 +126,8 @@ package final class Trainer {
     ) {
         model.head.backward(
             wanted, batch: unit, firstRow: start.headRow, firstScore: start.score, into: rows.hidden,
-            accumulating: gradients)
-        let pass = BackwardPass(model: model, batch: unit, total: gradients, rows: rows)
+            accumulating: trained.all)
+        let pass = BackwardPass(model: model, batch: unit, trained: trained, rows: rows)
         for layer in layers.indices.reversed() {
             if options.recompute == .blocks { forwardAgain(layer, layers[layer], unit) }
             pass.block(layer, layers[layer])
@@ -122,11 +164,10 @@ package final class Trainer {
     package func update(learningRate: Double) -> Double {
         let norm = gradientNorm()
         guard norm.isFinite else {
-            memset(gradients.base, 0, gradients.count * MemoryLayout<Float>.stride)
+            memset(trained.gradients, 0, trained.count * MemoryLayout<Float>.stride)
             return norm
         }
         updateCount += 1
-        model.parameters.changed()
         let clipped = options.gradientClip > 0 && norm > options.gradientClip
         let step = adamw_step(
             gradient_scale: Float(clipped ? options.gradientClip / norm : 1), beta1: Float(options.beta1),
@@ -135,18 +176,21 @@ package final class Trainer {
             step_size: Float(learningRate / (1 - pow(options.beta1, Double(updateCount)))),
             second_scale: Float(1 / (1 - pow(options.beta2, Double(updateCount))).squareRoot()))
         state.update(
-            model.parameters.base, gradients.base, step: step, updateCount: updateCount, threads: model.threads)
+            trained.weights(of: model), trained.gradients, step: step, updateCount: updateCount,
+            threads: model.threads)
+        adapters?.merge(into: model.parameters, threads: model.threads)
+        model.parameters.changed()
         return norm
     }
 
     private func gradientNorm() -> Double {
-        let count = gradients.count
+        let (count, gradients) = (trained.count, trained.gradients)
         let parts = (count + OptimizerState.partSize - 1) / OptimizerState.partSize
         let sums = [Double](unsafeUninitializedCapacity: parts) { sums, initialized in
             let sums = sums.baseAddress!
             model.threads.parallel(parts) { part in
                 let at = part * OptimizerState.partSize
-                sums[part] = sum_of_squares(gradients.base + at, Int64(min(OptimizerState.partSize, count - at)))
+                sums[part] = sum_of_squares(gradients + at, Int64(min(OptimizerState.partSize, count - at)))
             }
             initialized = parts
         }

@@ -11,6 +11,8 @@ package struct RunOptions: Equatable, Sendable, Codable {
     package var rollout = RolloutOptions()
     package var algorithm = AlgorithmOptions()
     package var optimizer = OptimizerOptions()
+    /// nil trains all weights.
+    package var lora: LoRAOptions?
     package var schedule = ScheduleOptions()
     package var evaluation = EvaluationOptions()
     package var checkpoint = CheckpointOptions()
@@ -237,6 +239,25 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
     package var tokenBudget = 2048
     package var state = State.float32
     package var recompute = Recompute.none
+    package init() {}
+}
+
+/// Low-rank adapters trained over a frozen model. Source: LoRA, arXiv:2106.09685.
+package struct LoRAOptions: Hashable, Sendable, Codable {
+    /// The dense layers of a block, by the names that Hugging Face's PEFT has for them.
+    package enum Module: String, Sendable, Codable, CaseIterable {
+        case query = "q_proj"
+        case key = "k_proj"
+        case value = "v_proj"
+        case output = "o_proj"
+        case gate = "gate_proj"
+        case up = "up_proj"
+        case down = "down_proj"
+    }
+    package var rank = 16
+    /// The product of the two matrices counts alpha / rank.
+    package var alpha = 32.0
+    package var targetModules = Module.allCases
     package init() {}
 }
 

@@ -181,6 +181,19 @@ import Testing
         }, "adamw")
     }
 
+    /// Six rows: a block of four and two single ones; 37 columns: two vectors and a part.
+    @Test func `merging adapters gives the same bits`() {
+        var numbers = NumberSource(18)
+        let (start, a, b) = (numbers.floats(6 * 37), numbers.floats(3 * 37), numbers.floats(6 * 3))
+        same([adapter_merge_portable, adapter_merge_avx2, adapter_merge_avx512].map { kernel in
+            {
+                var w = start
+                kernel(&w, a, b, 0.7, 6, 37, 3)
+                return [w]
+            }
+        }, "adapters")
+    }
+
     /// Three updates, so that codes are read as well as written; 150 elements are two blocks and a part.
     @Test func `the optimizer of compressed moments gives the same bits`() {
         var numbers = NumberSource(17)

@@ -1,6 +1,7 @@
 // The same kernels by instruction set, for the test that all of them give the same bits. The engine calls the plain
 // names, which choose by processor.
 #pragma once
+#include "adapters.h"
 #include "attention.h"
 #include "optimizer_compressed.h"
 
@@ -43,5 +44,7 @@ VARIANTS_OF(void, adamw_update_bf16,
 VARIANTS_OF(void, adamw_update_8bit,
             (float *parameters, float *gradients, uint8_t *first, uint8_t *second, uint8_t *first_exponents,
              uint8_t *second_exponents, int64_t n, const adamw_step *step, uint32_t key))
+VARIANTS_OF(void, adapter_merge,
+            (float *w, const float *a, const float *b, float scale, int64_t rows, int64_t inputs, int64_t rank))
 #undef VARIANTS_OF
 #endif
