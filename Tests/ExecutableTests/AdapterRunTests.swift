@@ -8,6 +8,8 @@ struct AdapterRunTests {
     private let more = [
         "--set", "lora.rank=4", "--set", "optimizer.state=8bit", "--set", "optimizer.recompute=blocks",
         "--set", "optimizer.learning_rate=1e-2",
+        // Random weights are rarely right: so that every step has a gradient.
+        "--set", "algorithm.entropy_coefficient=0.01",
     ]
 
     @Test func `adapters give the same weights with two samplers and after an interruption`() throws {
@@ -16,7 +18,7 @@ struct AdapterRunTests {
         let whole = try ground.run("coordinator", ground.tiny("whole", long))
         #expect(whole.status == 0, "\(whole.errors)")
         let hashes = try ground.hashes("whole")
-        #expect(hashes.count == 20 && Set(hashes.map { $0.split(separator: " ")[1] }).count > 10)
+        #expect(hashes.count == 20 && Set(hashes.map { $0.split(separator: " ")[1] }).count == 20)
         let ratios = try ground.metrics("whole").compactMap { $0["importance_ratio_max"] as? Double }
         #expect(ratios.count == 20 && ratios.allSatisfy { $0 == 1 })
 
@@ -60,13 +62,14 @@ struct AdapterRunTests {
         let scored = try command(["score", "adapters", "--data", texts.path])
         #expect(try command(["score", merged, "--data", texts.path]) == scored && scored.contains("log_probs"))
         for (arguments, word) in [
-            (["export", "adapters", "--format", "gguf"], "--merge"), (["export", merged, "--format", "gguf", "--merge"], "no adapters"),
+            (["export", "adapters", "--format", "gguf"], "--merge"),
+            (["export", merged, "--format", "gguf", "--merge"], "no adapters"),
         ] {
             let refused = try ground.run("coordinator", arguments + ["--runs", ground.runs])
             #expect(refused.status != 0 && refused.errors.contains(word))
         }
-        _ = try command([
-            "export", "adapters", "--format", "gguf", "--merge", "--output", ground.folder.appendingPathComponent("m.gguf").path,
-        ])
+        let file = ground.folder.appendingPathComponent("m.gguf").path
+        _ = try command(["export", "adapters", "--format", "gguf", "--merge", "--output", file])
+        #expect(try command(["score", file, "--data", texts.path]) == scored)
     }
 }
