@@ -14,14 +14,18 @@ private final class AdaptedModel {
     let plain: TransformerModel
     private let folder = NSTemporaryDirectory() + "adapter-tests-" + UUID().uuidString
 
-    init(_ config: ModelConfig, _ change: (inout LoRAOptions) -> Void = { _ in }) throws {
-        self.config = config
+    convenience init(_ config: ModelConfig, _ change: (inout LoRAOptions) -> Void = { _ in }) throws {
+        try self.init(over: config.randomModel(), change)
+    }
+
+    init(over model: TransformerModel, _ change: (inout LoRAOptions) -> Void) throws {
+        config = model.config
         var options = LoRAOptions()
         options.rank = 3
         options.alpha = 4.5
         change(&options)
         layout = AdapterLayout(config: config, options: options)
-        plain = config.randomModel()
+        plain = model
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let written = try Snapshot.write(config: config, parameters: plain.parameters.values, to: folder)
         base = try BaseWeights(
@@ -55,6 +59,26 @@ private final class AdaptedModel {
     }
 }
 
+/// PEFT's numbers for adapters over the golden Llama.
+private struct GoldenAdapters {
+    let golden: Golden
+    let adapted: AdaptedModel
+    let values: [Float]
+    let tensors: [String: [Float]]
+
+    init() throws {
+        golden = try Golden(.llama)
+        adapted = try AdaptedModel(over: golden.model()) {
+            $0.rank = 4
+            $0.alpha = 6
+        }
+        let folder = try #require(Bundle.module.resourceURL).appendingPathComponent("Fixtures/llama")
+        let file = try SafetensorsFile(folder.appendingPathComponent("adapters.safetensors"))
+        tensors = file.tensors
+        values = try adapted.layout.tensors.flatMap { try #require(file.tensors[$0.name], "no \($0.name)") }
+    }
+}
+
 private func accumulate(_ trainer: Trainer, units: [Int]? = nil) -> TokenScores {
     var found = TokenScores(logProbs: [], entropies: [])
     trainer.accumulate(trainer.model.config.exampleGroups(), units: units, temperature: 0.8) { scores in
@@ -81,13 +105,34 @@ private func accumulate(_ trainer: Trainer, units: [Int]? = nil) -> TokenScores 
         #expect(scores.logProbs == expected.logProbs && scores.entropies == expected.entropies)
     }
 
+    /// Tolerances are those of GoldenTests: 1e-4 for a logit, 1e-5 for the loss, 1e-4 of a gradient's largest element.
+    @Test func `logits, loss and gradients equal PEFT's`() throws {
+        let peft = try GoldenAdapters()
+        let trainer = peft.adapted.trainer(values: peft.values)
+        for (index, input) in peft.golden.inputs.enumerated() {
+            let expected = try #require(peft.tensors["logits_\(index)"])
+            #expect(largestDifference(trainer.model.logits(input.ids), expected) <= 1e-4)
+        }
+        let loss = try #require(peft.tensors["loss"])[0]
+        #expect(abs(peft.golden.accumulate(trainer) - Double(loss)) <= 1e-5)
+        var offset = 0
+        for tensor in peft.adapted.layout.tensors {
+            let expected = try #require(peft.tensors["grad." + tensor.name])
+            let found = trainer.adapters!.gradients[offset..<offset + tensor.elementCount]
+            let largest = expected.reduce(0) { max($0, abs($1)) }
+            #expect(largest > 0 && largestDifference(found, expected) <= 1e-4 * largest, "\(tensor.name)")
+            offset += tensor.elementCount
+        }
+    }
+
     /// One merged element by hand: w + s·Σ b·a in double precision; float32 rounds three products and sums to 2^-24.
     @Test(arguments: oddModels)
     func `merged weights are the base plus the scaled product`(_ config: ModelConfig) throws {
         let adapted = try AdaptedModel(config)
         let values = adapted.randomValues
-        let merged = Array(adapted.trainer(values: values).model.parameters.values)
-        let base = adapted.plain.parameters.values
+        let trainer = adapted.trainer(values: values)
+        let merged = withExtendedLifetime(trainer) { Array(trainer.model.parameters.values) }
+        let base = Array(adapted.plain.parameters.values)
         var touched = Set<Int>()
         for module in adapted.layout.groups.flatMap(\.modules) {
             for row in 0..<module.outputs {
@@ -120,7 +165,7 @@ private func accumulate(_ trainer: Trainer, units: [Int]? = nil) -> TokenScores 
         _ = whole.model.parameters.all.update(fromContentsOf: trainer.model.parameters.values)
         let scores = accumulate(trainer)
         #expect(scores.logProbs == accumulate(whole).logProbs)
-        let found = trainer.adapters!.gradients
+        let found = Array(trainer.adapters!.gradients)
         let dW = whole.gradients.values
         for module in adapted.layout.groups.flatMap(\.modules) {
             var dA = [Double](repeating: 0, count: 3 * module.inputs)
