@@ -175,14 +175,16 @@ package struct RunSession {
         let program = CommandLine.arguments.first ?? "coordinator"
         let runs = (directory.shown as NSString).deletingLastPathComponent
         let place = runs == "runs" ? "" : " --runs \(runs)"
+        let export = options.lora == nil
+            ? "--format gguf\(place)\n    take it elsewhere (or --format safetensors)"
+            : "--format safetensors\(place)\n    take the adapters to PEFT (with --merge the adapted model, gguf too)"
         return """
 
             Everything is in \(directory.shown)/: metrics.jsonl (one object a step), tensorboard/, checkpoints/, logs/.
             Try next:
               \(program) sample \(directory.name)\(place)
                 talk to the trained model
-              \(program) export \(directory.name) --format gguf\(place)
-                take it elsewhere (or --format safetensors)
+              \(program) export \(directory.name) \(export)
               \(program) start RECIPE --set verifier.shuffle=true --name control\(place)
                 the same with rewards that say nothing
             """
