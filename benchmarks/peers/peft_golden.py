@@ -1,7 +1,7 @@
 """Makes the golden adapters of the engine's tests: what PEFT computes with low-rank adapters over a golden model.
 
 Usage: peft_golden.py Tests/EngineTests/Fixtures/llama   (writes adapters.safetensors there)
-Needs the peers' environment and peft 0.21.2. Everything is computed in float64 from weights that float32 holds.
+Needs the environment of benchmarks/peers/setup. Everything is computed in float64 from weights that float32 holds.
 """
 import json
 import sys
