@@ -27,10 +27,12 @@ package final class BlobServer: Sendable {
 
     /// Listens when it returns.
     /// - Parameters:
+    ///   - curve: where it listens with encryption; see `ControlServer`.
     ///   - blobLimitBytes: larger uploads are refused.
     ///   - report: called on the server's thread.
     package init(
-        _ context: Context, listen: [Address], storage: any BlobStorage, blobLimitBytes: Int = 1 << 38,
+        _ context: Context, listen: [Address], curve: CurveListener? = nil, storage: any BlobStorage,
+        blobLimitBytes: Int = 1 << 38,
         report: @escaping @Sendable (BlobServerEvent) -> Void = { _ in }
     ) throws(TransportError) {
         let wake = try WakePipe()
@@ -39,7 +41,7 @@ package final class BlobServer: Sendable {
         let thread = try NamedThread("rookery-blobs") {
             do throws(TransportError) {
                 // Made, used and closed on this thread.
-                let server = try ControlServer(context, listen: listen, limits: BlobServer.limits)
+                let server = try ControlServer(context, listen: listen, curve: curve, limits: BlobServer.limits)
                 start.report(.success(server.addresses))
                 BlobServer.serve(server, storage, blobLimitBytes, wake, stop, report)
             } catch {
@@ -87,7 +89,7 @@ package final class BlobServer: Sendable {
             while !stop.requested.load(ordering: .acquiring), let arrival = server.receive() {
                 switch arrival {
                 case .malformed(let peer): report(.malformed(peer, reason: "not one frame"))
-                case .frame(let frame, let peer):
+                case .frame(let frame, let peer, _):
                     let (reply, event) = responder.answer(frame, from: peer)
                     if let event { report(event) }
                     // An answer that finds no room or no peer is lost; the client asks again.
