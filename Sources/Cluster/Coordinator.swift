@@ -18,7 +18,7 @@ package struct Coordinator: Sendable, Equatable {
 
     var progress: RunProgress
     var membership: Membership
-    var rollouts = RolloutScheduler()
+    var rollouts: RolloutScheduler
     var verification: VerificationScheduler
     var buffer: RolloutBuffer
     var evaluation: Evaluation
@@ -40,6 +40,7 @@ package struct Coordinator: Sendable, Equatable {
         accepted = start.accepted
         progress = RunProgress(options: options, checkpoint: start.checkpoint)
         membership = Membership(options: options.cluster)
+        rollouts = RolloutScheduler(vocabularyCount: start.vocabularyCount)
         verification = VerificationScheduler(options: options.cluster)
         buffer = RolloutBuffer(options: options, replayTokensLimit: start.replayTokensLimit)
         evaluation = Evaluation(options: options, start: start)
@@ -58,6 +59,7 @@ package struct Coordinator: Sendable, Equatable {
         case .start: begin()
         case .received(let message, let peer): receive(message, from: peer)
         case .disconnected(let peer): disconnect(peer)
+        case .misbehaved(let peer, let reason): takeMisbehaviour(of: peer, reason)
         case .promptsDrawn(let prompts): take(prompts)
         case .interrupt: interrupt()
         case .abandon: stop(.interrupted(step: progress.checkpoint.step))

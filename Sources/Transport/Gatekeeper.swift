@@ -3,8 +3,8 @@
 import CZeroMQ
 import Synchronization
 
-/// Asked once for each connection, before a frame of it is delivered. It is asked one question at a time, so an answer is
-/// a look-up in memory and nothing else.
+/// Asked once for each connection, before a frame of it is delivered, and one question at a time: an answer is a look-up
+/// in memory and nothing else.
 ///
 /// Must be made before any socket that enforces a domain listens, and live as long as they do: without it nobody new is
 /// let in.
@@ -120,7 +120,7 @@ package final class Gatekeeper: Sendable {
             }
         }
 
-        /// version, request, status, text, user id, metadata. The user id comes back with every frame of the connection.
+        /// version, request, status, text, user id, metadata. The user id comes with every frame of the connection.
         func answer(_ refusal: Refusal?) -> [[UInt8]] {
             let request = frames.count > 1 ? frames[1] : []
             guard refusal == nil, let key else {

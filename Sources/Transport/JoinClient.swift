@@ -22,10 +22,10 @@ package struct JoinClient: ~Copyable {
     /// Asks once at each address, until one answers.
     /// - Parameters:
     ///   - keys: the worker's own; they are let in, whoever holds the token.
-    ///   - cancel: checked between waits, and its wake ends them.
+    ///   - wake: ends a wait early, so that `isCancelled` is looked at.
     package static func ask(
-        _ context: Context, token: JoinToken, keys: KeyPair, name: String, cancel: CancelFlag,
-        limits: Limits = Limits()
+        _ context: Context, token: JoinToken, keys: KeyPair, name: String, wake: WakePipe,
+        limits: Limits = Limits(), isCancelled: () -> Bool = { false }
     ) throws(TransportError) -> Outcome {
         let proof = token.secret.verifier.proof(
             worker: keys.publicKey, server: token.server, identifier: token.identifier)
@@ -42,7 +42,7 @@ package struct JoinClient: ~Copyable {
             let deadline = clock.now + limits.answer
             var isSent = false
             while clock.now < deadline {
-                if cancel.isCancelled { return .cancelled }
+                if isCancelled() { return .cancelled }
                 if !isSent {
                     isSent = client.send(request) == .sent
                     if !isSent { continue }
@@ -53,9 +53,9 @@ package struct JoinClient: ~Copyable {
                     case .refused(let reason, let mayRetry): return .refused(reason: reason, mayRetry: mayRetry)
                     }
                 }
-                _ = client.wait(timeout: deadline - clock.now, wake: cancel.wake)
+                _ = client.wait(timeout: deadline - clock.now, wake: wake)
             }
         }
-        return cancel.isCancelled ? .cancelled : .unanswered
+        return isCancelled() ? .cancelled : .unanswered
     }
 }

@@ -50,7 +50,7 @@ package struct JoinToken: Equatable, Sendable, CustomStringConvertible {
         }
         guard JoinToken.isMeant(by: text), let dash = text.firstIndex(of: "-") else { throw wrong("it is no token") }
         guard text[...dash].lowercased() == JoinToken.prefix else {
-            throw wrong("it is of another release (`\(text[...dash].prefix(16))`, this one reads `\(JoinToken.prefix)`)")
+            throw wrong("it is of another release (`\(text[...dash].prefix(16))`, not `\(JoinToken.prefix)`)")
         }
         guard text.utf8.count <= JoinToken.mostCharacters, let bytes = Base32.bytes(text[text.index(after: dash)...]),
             bytes.count > JoinToken.fixedBytes + JoinToken.checksumBytes
@@ -87,15 +87,15 @@ package struct TokenIdentifier: Hashable, Sendable, CustomStringConvertible {
     }
 
     package static func random() -> TokenIdentifier {
-        guard let identifier = TokenIdentifier(bytes: randomBytes(8)) else { preconditionFailure("8 bytes are asked for") }
-        return identifier
+        guard let made = TokenIdentifier(bytes: randomBytes(8)) else { preconditionFailure("8 bytes are asked for") }
+        return made
     }
 
     package var description: String { Hexadecimal.text(bytes) }
 }
 
 /// 128 random bits. The coordinator keeps only what is made from them, the verifier.
-package struct JoinSecret: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+package struct JoinSecret: Hashable, Sendable, CustomDebugStringConvertible, CustomReflectable {
     let bytes: [UInt8]
 
     init?(bytes: [UInt8]) {
@@ -110,8 +110,7 @@ package struct JoinSecret: Hashable, Sendable, CustomStringConvertible, CustomDe
         return secret
     }
 
-    package var description: String { "a join secret" }
-    package var debugDescription: String { description }
+    package var debugDescription: String { "a join secret" }
     package var customMirror: Mirror { Mirror(self, children: []) }
 
     package var verifier: JoinVerifier { JoinVerifier(secret: self) }

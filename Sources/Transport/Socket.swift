@@ -112,7 +112,7 @@ package struct Socket: ~Copyable {
         }
     }
 
-    /// What the gatekeeper answered for the connection. Only on frames of the peer itself: libzmq 4.3.4 forgets it on the
+    /// What the gatekeeper answered for the connection. Only on the peer's own frames: libzmq 4.3.4 forgets it on the
     /// identity frame that a ROUTER puts in front.
     private static func key(of message: inout zmq_msg_t) -> PublicKey? {
         zmq_msg_gets(&message, "User-Id").flatMap { PublicKey(hex: String(cString: $0)) }

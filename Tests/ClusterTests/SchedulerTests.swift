@@ -110,15 +110,15 @@ import Testing
     ) {
         var completions = [Samples.completion(0), Samples.completion(1)]
         let assignment = Samples.assignment(1, 0)
-        #expect(RolloutScheduler.fault(in: completions, of: assignment) == nil)
+        #expect(RolloutScheduler().fault(in: completions, of: assignment) == nil)
         spoil(&completions)
-        #expect(RolloutScheduler.fault(in: completions, of: assignment) == fault)
+        #expect(RolloutScheduler().fault(in: completions, of: assignment) == fault)
     }
 
     @Test func `rounding may lift a log-prob a thousandth above 0`() {
         var completion = Samples.completion(0)
         completion.sampledLogProbs[0] = 9e-4
-        #expect(RolloutScheduler.fault(in: [completion], of: Samples.assignment(1, 0, groupSize: 1)) == nil)
+        #expect(RolloutScheduler().fault(in: [completion], of: Samples.assignment(1, 0, groupSize: 1)) == nil)
     }
 }
 

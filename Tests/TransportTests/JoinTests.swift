@@ -127,7 +127,7 @@ struct JoinSocketTests {
         var limits = JoinClient.Limits()
         limits.answer = answer
         return try JoinClient.ask(
-            ground.context, token: token, keys: keys, name: "host", cancel: try CancelFlag(), limits: limits)
+            ground.context, token: token, keys: keys, name: "host", wake: try WakePipe(), limits: limits)
     }
 
     @Test func `a worker asks with its own key and gets its answer`() throws {
