@@ -172,8 +172,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             let ours = ProtocolVersion.current
             refuse(
                 peer, connection,
-                "a worker speaks protocol \(theirs.major).\(theirs.minor), this coordinator \(ours.major).\(ours.minor); "
-                    + "install the same version on both hosts")
+                "a worker speaks protocol \(theirs.major).\(theirs.minor), this coordinator "
+                    + "\(ours.major).\(ours.minor); install the same version on both hosts")
         case .message where isKnown, .tooLarge where isKnown:
             handle(.misbehaved(peer, reason: "sent what is no message: \(error)"))
         default:

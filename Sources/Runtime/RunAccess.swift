@@ -7,8 +7,8 @@ import RunStore
 import Synchronization
 import Transport
 
-/// The store is the truth; the list is its copy in memory. Reading the one and replacing the other happen under one lock,
-/// so that no admission is lost between the threads that do it (the join server's and the loop's).
+/// The store is the truth; the list is its copy in memory. Reading the one and replacing the other happen under one
+/// lock, so that no admission is lost between the threads that do it (the join server's and the loop's).
 package final class RunAccess: Sendable {
     package let keys: KeyPair
     /// Keys that may connect at this moment.
@@ -116,7 +116,8 @@ package final class RunAccess: Sendable {
                 // In the list before the answer is out: the worker connects at once.
                 try reload()
                 let roles = worker.roles.map(\.rawValue).joined(separator: ", ")
-                note(.info, "`\(worker.name)` is \(isNew ? "admitted" : "admitted already") (\(roles); \(token); \(key))")
+                let words = isNew ? "is admitted" : "was admitted before"
+                note(.info, "`\(worker.name)` \(words) (\(roles); \(token); \(key))")
                 return .admitted(
                     JoinAdmission(name: worker.name, roles: worker.roles, run: run, addresses: addresses))
             }

@@ -183,9 +183,9 @@ package struct RunSession {
         let encrypted = addresses.dropFirst(listen.plain.count)
         if !encrypted.isEmpty {
             let runs = (directory.shown as NSString).deletingLastPathComponent
-            screen.say(
-                "Listening, encrypted, on \(encrypted.map(\.description).joined(separator: ", ")). Workers need a token: "
-                    + "coordinator invite \(directory.name)\(runs == "runs" ? "" : " --runs \(runs)")")
+            let command = "coordinator invite \(directory.name)" + (runs == "runs" ? "" : " --runs \(runs)")
+            let places = encrypted.map(\.description).joined(separator: ", ")
+            screen.say("Listening, encrypted, on \(places). Workers join with a token: \(command)")
         }
     }
 

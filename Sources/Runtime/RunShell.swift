@@ -152,7 +152,8 @@ package final class RunShell: CoordinatorShell {
         for line in gate?.tend(at: now) ?? [] { note(line) }
         if isOpen, now >= nextWarning {
             nextWarning = now + .seconds(60)
-            note(Note(.warning, "listening without encryption or keys: anyone who reaches this host can join (--insecure)"))
+            note(
+                Note(.warning, "--insecure: no encryption, no keys; anyone who reaches this host can join the run"))
         }
         guard let workers else { return nil }
         do throws(RuntimeError) {

@@ -102,8 +102,8 @@ package struct WorkerProcess {
         }
         var loop = WorkerLoop(
             link: try ControlClient(context, connect: admission.address, curve: admission.curve),
-            core: WorkerCore(hello: hello(admission)), wake: wake, compute: compute, answers: answers, blobs: blobs, blobAnswers: blobAnswers,
-            log: WorkerProcess.log)
+            core: WorkerCore(hello: hello(admission)), wake: wake, compute: compute, answers: answers,
+            blobs: blobs, blobAnswers: blobAnswers, log: WorkerProcess.log)
         let clean = loop.run(parent: parent)
         Output.note(loop.exitReason)
         // A decode step or a training step in progress is not waited for: nothing here outlives the process.

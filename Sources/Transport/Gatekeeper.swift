@@ -3,8 +3,8 @@
 import CZeroMQ
 import Synchronization
 
-/// Asked once for each connection, before a frame of it is delivered, and one question at a time: an answer is a look-up
-/// in memory and nothing else.
+/// Asked once for each connection, before a frame of it is delivered, and one question at a time: an answer is a
+/// look-up in memory and nothing else.
 ///
 /// Must be made before any socket that enforces a domain listens, and live as long as they do: without it nobody new is
 /// let in.

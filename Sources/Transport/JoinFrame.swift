@@ -8,6 +8,12 @@ package struct JoinRequest: Equatable, Sendable {
     package var proof: [UInt8]
     /// What the worker would like to be called.
     package var name: String
+
+    package init(identifier: TokenIdentifier, proof: [UInt8], name: String) {
+        self.identifier = identifier
+        self.proof = proof
+        self.name = name
+    }
 }
 
 package struct JoinAdmission: Equatable, Sendable {

@@ -27,8 +27,8 @@ struct StartCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Also listen for workers of other hosts: tcp://ADDRESS:PORT. May be given several times. Encrypted, and open "
-                + "only to workers with an invitation, unless every address is loopback."))
+            "Also listen for workers of other hosts: tcp://ADDRESS:PORT. May be given several times. Encrypted, and "
+                + "open only to workers with an invitation, unless every address is loopback."))
     var listen: [String] = []
 
     @Flag(help: "Go on with the run of this name from its newest checkpoint.")

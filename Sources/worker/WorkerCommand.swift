@@ -16,9 +16,9 @@ struct JoinCommand: ParsableCommand {
         commandName: "join",
         abstract: "Join a run and take work until it ends. May join and leave at any time.",
         discussion: """
-            A worker of another host joins with a token that `coordinator invite` printed; its key, made on first use, is \
-            then known, and the same token with the same key file joins again. On the coordinator's own host an address \
-            without encryption will do.
+            A worker of another host joins with a token that `coordinator invite` printed; its key, made on first \
+            use, is then known, and the same token with the same key file joins again. On the coordinator's own host \
+            an address without encryption will do.
 
             Model and settings come from the coordinator. A lost connection is retried with growing pauses. Ctrl-C \
             leaves: the work in hand is given to others. \

@@ -132,7 +132,8 @@ extension TranscriptWorld {
         }
     }
 
-    /// `rollout w 3`, `rollout w 3 short`, `verify w 4 right none`, `train w 5`, `fail w 3 final out of memory`
+    /// `rollout w 3`, `rollout w 3 short` (or `strange`, `certain`), also for a lease that was given to another;
+    /// `verify w 4 right none`, `train w 5`, `fail w 3 final out of memory`
     mutating func answer(_ verb: String, _ arguments: [String]) throws {
         let worker = try index(arguments)
         guard arguments.count > 1, let lease = UInt64(arguments[1]).map(LeaseIdentifier.init(_:)) else {
@@ -145,7 +146,7 @@ extension TranscriptWorld {
             return receive(
                 .failed(lease: lease, reason: rest.joined(separator: " "), retryable: !isFinal), from: worker)
         }
-        let message = workers[worker].inbox.first { message in
+        let message = (workers[worker].inbox + workers.flatMap(\.inbox)).first { message in
             switch message {
             case .rollout(lease, _), .verify(lease, _), .train(lease, _): true
             default: false
@@ -161,8 +162,14 @@ extension TranscriptWorld {
             throw TranscriptError(description: "`\(arguments[0])` cannot do this")
         }
         switch answer {
-        case .rolloutResult(_, let completions, let seconds) where rest.first == "short":
-            answer = .rolloutResult(lease: lease, completions: Array(completions.dropLast()), seconds: seconds)
+        case .rolloutResult(_, var completions, let seconds):
+            switch rest.first {
+            case "short": completions.removeLast()
+            case "strange": completions[1].tokens[0] = Int32(TranscriptWorld.vocabularyCount)
+            case "certain": completions[0].policyLogProbs[0] = 0.25
+            default: break
+            }
+            answer = .rolloutResult(lease: lease, completions: completions, seconds: seconds)
         case .verificationResult where !rest.isEmpty:
             let verdicts = rest.map { word -> Verdict in
                 switch word {
