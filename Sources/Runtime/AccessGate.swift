@@ -19,6 +19,8 @@ package final class AccessGate {
     private var revoked: [PublicKey] = []
     private var nextLook = MonotonicTime.zero
     private var nextSighting = MonotonicTime.zero
+    /// Admitted names that were there at the last look, sorted.
+    private var present: [String] = []
 
     /// The gatekeeper answers when it returns, so that sockets may listen.
     /// - Parameter wake: written to when there is something to say.
@@ -80,18 +82,27 @@ package final class AccessGate {
         return revoked
     }
 
-    /// Keeps, about once a minute, who is there.
+    /// Keeps who is there: whenever somebody comes or goes, and about once a minute.
     package func observe(_ workers: [CoordinatorStatus.Worker], at now: MonotonicTime) throws {
-        guard now >= nextSighting else { return }
-        nextSighting = now + .seconds(60)
         let names = workers.filter(\.isReachable).compactMap { worker in
             worker.name.firstIndex(of: ":").map { String(worker.name[..<$0]) }
         }
-        try access.store.see(names: Array(Set(names)).sorted())
+        let before = present
+        present = Array(Set(names)).sorted()
+        guard present != before || now >= nextSighting else { return }
+        nextSighting = now + .seconds(60)
+        // Those that have just gone were there a moment ago.
+        try access.store.see(names: Array(Set(before + present)).sorted())
     }
 
+    /// Ends both threads: from now on nobody is let in. The run is over: those who are there were there until now.
     package func stop() {
         joinServer?.stop()
         gatekeeper.stop()
+        do {
+            try access.store.see(names: present)
+        } catch {
+            Output.note("warning: who was connected could not be stored: \(error)")
+        }
     }
 }
