@@ -23,7 +23,7 @@ extension Coordinator {
         if verdicts == nil { verification.add(prompt, stored.completions) }
     }
 
-    private func assignment(for prompt: Prompt) -> RolloutAssignment {
+    func assignment(for prompt: Prompt) -> RolloutAssignment {
         if prompt.key.purpose == .evaluation { return evaluation.assignment(prompt, seed: options.seed) }
         return RolloutAssignment(
             prompt: prompt, groupSize: options.rollout.groupSize, version: progress.version(for: prompt.key.step),
@@ -79,6 +79,7 @@ extension Coordinator {
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
             batch.groups[ordinal].completions = completions
+            batch.groups[ordinal].sampler = worker
             batch.groups[ordinal].state = .verifying
             batch.dispatchedAt = batch.dispatchedAt ?? now
             batch.lastCompletedAt = now

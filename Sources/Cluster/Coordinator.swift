@@ -119,6 +119,7 @@ package struct Coordinator: Sendable, Equatable {
         case .policyFailed(let version, let reason): takePolicyFailure(version, reason, from: worker)
         case .failed(let lease, let reason, let retryable):
             takeFailure(lease, reason, retryable: retryable, from: worker)
+        case .disputed(let lease, let keys, let reason): takeDispute(lease, keys, reason, from: worker)
         case .goodbye(let reason): lose(worker, because: "left: \(reason)")
         case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
         case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,

@@ -97,6 +97,20 @@ extension TranscriptWorld {
         }
     }
 
+    mutating func dispute(_ arguments: [String]) throws {
+        let worker = try index(arguments)
+        let keys = arguments.dropFirst(2).compactMap { word -> GroupKey? in
+            let parts = word.split(separator: "/").compactMap { Int($0) }
+            return parts.count == 2 ? GroupKey(purpose: .training, step: parts[0], ordinal: parts[1]) : nil
+        }
+        guard arguments.count > 2, let lease = UInt64(arguments[1]) else {
+            throw TranscriptError(description: "expected `dispute worker lease step/ordinal …`")
+        }
+        workers[worker].groups = []
+        workers[worker].learner = nil
+        receive(.disputed(lease: LeaseIdentifier(lease), keys, reason: "other log-probs"), from: worker)
+    }
+
     /// What a worker without faults answers.
     mutating func answer(to message: Message, by worker: Int) -> Message? {
         switch message {
@@ -132,7 +146,7 @@ extension TranscriptWorld {
         }
     }
 
-    /// `rollout w 3`, `rollout w 3 short` (or `strange`, `certain`), also for a lease that was given to another;
+    /// `rollout w 3`, `rollout w 3 short` (or `strange`, `certain`, `other`), also for a lease that was given to another;
     /// `verify w 4 right none`, `train w 5`, `fail w 3 final out of memory`
     mutating func answer(_ verb: String, _ arguments: [String]) throws {
         let worker = try index(arguments)
@@ -166,6 +180,10 @@ extension TranscriptWorld {
             switch rest.first {
             case "short": completions.removeLast()
             case "strange": completions[1].tokens[0] = Int32(TranscriptWorld.vocabularyCount)
+            case "other":
+                guard case .rollout(_, var assignment) = message, let policy = workers[worker].policy else { break }
+                assignment.prompt.tokens[0] += 1
+                completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
             case "certain": completions[0].policyLogProbs[0] = 0.25
             default: break
             }

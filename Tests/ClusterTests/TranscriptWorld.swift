@@ -52,6 +52,8 @@ struct TranscriptWorld {
         case "work": try work(arguments)
         case "heartbeat": try heartbeat(arguments)
         case "disconnect": handle(.disconnected(workers[try index(arguments)].peer))
+        // `dispute w 5 1/0 1/2`: the learner says that it computes other log-probs for these groups.
+        case "dispute": try dispute(arguments)
         case "misbehave":
             handle(
                 .misbehaved(
