@@ -51,7 +51,7 @@ package final class LearningWork {
                     batch.sequenceGroups(part), units: part.units, temperature: batch.temperature
                 ) { scores in
                     let tokens = batch.tokenBatch(part, reference: inLoss ? reference[index] : nil)
-                    // Log-probs that are not finite are left to the gradient norm: then it is the policy that is broken.
+                    // Log-probs that are not finite are left to the gradient norm: then the policy itself is broken.
                     if epoch == 0, isExact, scores.logProbs.allSatisfy(\.isFinite) {
                         differing.formUnion(batch.groups(of: part, tokens, differingFrom: scores.logProbs))
                     }
