@@ -13,6 +13,10 @@ let package = Package(
         .executable(name: "coordinator", targets: ["coordinator"]),
         .executable(name: "worker", targets: ["worker"]),
         .executable(name: "simulate", targets: ["simulate"]),
+        // For benchmarks/, a package of its own.
+        .library(
+            name: "RookeryEngine",
+            targets: ["Rollouts", "PolicyOptimization", "Tokenization", "Weights", "Engine", "CKernels"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

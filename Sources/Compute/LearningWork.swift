@@ -201,12 +201,15 @@ package final class LearningWork {
         if let trainer, policies.learningManifest?.version == version { return trainer }
         let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
         let made = Trainer(
-            model: policies.model(over: parameters), options: options.optimizer)
+            model: policies.model(over: parameters), options: options.optimizer,
+            adapters: try options.lora.map { lora throws(ComputeError) in
+                try policies.adapters(lora, seed: options.seed)
+            })
         if let optimizer = policies.learningManifest?.optimizer {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
-                    file: policies.blobs.path(for: optimizer), config: policies.config, expecting: optimizer,
-                    firstMoment: made.firstMoment, secondMoment: made.secondMoment)
+                    file: policies.blobs.path(for: optimizer), expecting: optimizer, kind: made.state.kind,
+                    into: made.state.tensors(of: made.shapes))
             }
         }
         trainer = made
@@ -221,15 +224,16 @@ package final class LearningWork {
             manifest = held
             manifest.version = version
             manifest.optimizer = nil
+        } else if let adapters = trainer?.adapters {
+            manifest = try policies.writeSnapshot(adapters, version: version)
         } else {
             manifest = try policies.writeSnapshot(version: version)
         }
         if optimizer, let trainer {
             manifest.optimizer = try policies.wrap {
                 try OptimizerSnapshot.write(
-                    config: policies.config, firstMoment: UnsafeBufferPointer(trainer.firstMoment),
-                    secondMoment: UnsafeBufferPointer(trainer.secondMoment), updateCount: trainer.updateCount,
-                    to: policies.blobs.directory
+                    trainer.state.tensors(of: trainer.shapes), kind: trainer.state.kind,
+                    updateCount: trainer.updateCount, to: policies.blobs.directory
                 ).blob
             }
         }

@@ -120,6 +120,11 @@ private final class BlobSession {
         if isLearner, let optimizer = manifest.optimizer { wanted.append(optimizer) }
         for reference in wanted { try get(reference) }
         guard isRemote else { return }
+        // Adapters name their base, which stays in the cache from version to version.
+        if let base = try AdapterSnapshot.describe(file: store.path(for: manifest.weights))?.base {
+            try get(base)
+            wanted.append(base)
+        }
         cached.removeAll { wanted.contains($0) }
         cached += wanted
         while cached.count > 4 { try store.remove(cached.removeFirst()) }

@@ -116,7 +116,8 @@ package final class RunShell: CoordinatorShell {
     }
 
     private func forgetBlobs(where isOld: (PolicyVersion) -> Bool) {
-        let keepBase = options.algorithm.klCoefficient > 0
+        // Adapters are nothing without what they adapt.
+        let keepBase = options.algorithm.klCoefficient > 0 || options.lora != nil
         let gone = published.filter { isOld($0.version) && !(keepBase && $0.version == .base) }
         published.removeAll { gone.contains($0) }
         for manifest in gone where !published.contains(where: { $0.weights == manifest.weights }) {
@@ -185,8 +186,10 @@ package final class RunShell: CoordinatorShell {
     }
 
     private func writeCheckpoint(_ checkpoint: Checkpoint) throws {
+        let weights = checkpoint.manifest.weights
         try checkpoints.write(
-            step: checkpoint.step, weights: checkpoint.manifest.weights, optimizer: checkpoint.manifest.optimizer,
+            step: checkpoint.step, weights: weights, optimizer: checkpoint.manifest.optimizer,
+            base: try AdapterSnapshot.describe(file: blobs.path(for: weights))?.base,
             state: StoredCheckpoint.encode(checkpoint, bundle: bundle), from: blobs)
     }
 }
