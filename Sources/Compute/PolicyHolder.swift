@@ -18,6 +18,8 @@ package final class PolicyHolder {
     /// The learner's master copy; nil until a learner's order comes.
     private(set) var learning: Parameters?
     private(set) var learningManifest: PolicyManifest?
+    /// What the learner was told to start from.
+    private var restart: PolicyManifest?
     /// The frozen base policy for KL; nil until asked for.
     private var reference: Parameters?
     private var referenceHash: Digest?
@@ -60,9 +62,13 @@ package final class PolicyHolder {
         return hash
     }
 
-    /// Makes the version held for sampling (or, if it is another one, the one in the blob store) the learner's own.
+    /// Makes the version held for sampling the learner's own. Where a learner changed that in place since it was
+    /// loaded, the version it was told to start from is read from the blob store again.
     func takeForLearning(_ base: PolicyVersion, samplingApart: Bool) throws(ComputeError) -> Parameters {
         if let learning, learningManifest?.version == base { return learning }
+        if samplingManifest?.version != base, let restart, restart.version == base {
+            _ = try wrap { try load(restart, samplingApart: samplingApart) }
+        }
         guard let manifest = samplingManifest, manifest.version == base, let held = sampling else {
             throw ComputeError.wrongPolicy(held: learningManifest?.version ?? samplingManifest?.version, wanted: base)
         }
@@ -82,6 +88,7 @@ package final class PolicyHolder {
         // What sampling holds stays: a shared set that was being changed is no version and was marked so.
         learning = nil
         learningManifest = nil
+        restart = manifest
         if samplingManifest?.weightsHash == manifest.weightsHash { samplingManifest = manifest }
     }
 
