@@ -2,6 +2,7 @@
 
 import CKernels
 import Engine
+import Glibc
 import Measurement
 import Rollouts
 import Weights
@@ -12,54 +13,72 @@ struct AttentionSpeeds {
     private let threads: ThreadPool
     private let rounds: Int
     private let contexts: [Int]
-    private let ceiling: MachineCeiling
     private let shape: attention_shape
+    /// Of one layer, by context.
+    private var decodeSeconds: [Int: [Double]] = [:]
+    private var forwardSeconds: [Int: [Double]] = [:]
+    private var backwardSeconds: [Int: [Double]] = [:]
+    private var samplingSeconds: [Double] = []
 
     /// Sequences decoded together, none of which shares its text with another.
     private static let sequences = 8
-    /// Keys and values of so many bytes are read by turns, as those of a model's layers are.
+    /// Keys and values of so many bytes are read by turns: a decode step's weights drive them from the caches.
     private static let cacheBytes = 400 << 20
 
-    init(model: String, threads: ThreadPool, rounds: Int, quick: Bool, ceiling: MachineCeiling) throws {
+    init(model: String, threads: ThreadPool, rounds: Int, quick: Bool) throws {
         config = try ModelSource.open(model).config
         cost = ModelCost(config)
         self.threads = threads
         self.rounds = rounds
-        self.ceiling = ceiling
         contexts = quick ? [64, 512] : [64, 256, 1024, 4096]
         shape = attention_shape(
             heads: Int64(config.headCount), key_heads: Int64(config.keyValueHeadCount),
             dimension: Int64(config.headDimension))
     }
 
-    /// Microseconds a token in all layers.
-    func findings() -> [Finding] {
-        var findings: [Finding] = []
+    mutating func measure() {
+        for context in contexts where context <= config.contextTokens {
+            decodeSeconds[context] = decode(context)
+            (forwardSeconds[context], backwardSeconds[context]) = prompt(context)
+        }
+        samplingSeconds = sampling()
+    }
+
+    /// Microseconds a token in all layers. Decoding reads its keys and values from memory.
+    func findings(_ ceiling: MachineCeiling) -> [Finding] {
         let layers = Double(config.layerCount)
-        for context in contexts where context <= config.contextTokens {
-            let operations = cost.attentionOperations(context: Double(context))
-            let bytes = cost.cacheBytes(elementBytes: 4) * Double(context)
-            findings.append(
+        func finding(
+            _ name: String, _ seconds: [Double]?, tokens: Int, operations: Double, bytes: Double = 0
+        ) -> Finding? {
+            seconds.flatMap { Spread($0.map { $0 * layers / Double(tokens) * 1e6 }) }.map {
                 Finding(
-                    "attention_decode_context\(context)",
-                    Spread(decode(context).map { $0 * layers / Double(Self.sequences) * 1e6 })!, unit: "µs/token",
-                    .lowerIsBetter, ceiling: ceiling.seconds(operations: operations, bytes: bytes) * 1e6))
+                    name, $0, unit: "µs/token", .lowerIsBetter,
+                    ceiling: ceiling.seconds(operations: operations, bytes: bytes) * 1e6)
+            }
         }
-        for context in contexts where context <= config.contextTokens {
-            let (forward, backward) = prompt(context)
+        var findings: [Finding?] = []
+        for context in contexts {
+            findings.append(
+                finding(
+                    "attention_decode_context\(context)", decodeSeconds[context], tokens: Self.sequences,
+                    operations: cost.attentionOperations(context: Double(context)),
+                    bytes: cost.cacheBytes(elementBytes: 4) * Double(context)))
+        }
+        for context in contexts {
             let operations = cost.attentionOperations(context: Double(context + 1) / 2)
-            let perToken = layers / Double(Self.prompts * context) * 1e6
+            let tokens = Self.prompts * context
             findings.append(
-                Finding(
-                    "attention_forward_context\(context)", Spread(forward.map { $0 * perToken })!, unit: "µs/token",
-                    .lowerIsBetter, ceiling: ceiling.seconds(operations: operations) * 1e6))
+                finding(
+                    "attention_forward_context\(context)", forwardSeconds[context], tokens: tokens,
+                    operations: operations))
             findings.append(
-                Finding(
-                    "attention_backward_context\(context)", Spread(backward.map { $0 * perToken })!,
-                    unit: "µs/token", .lowerIsBetter, ceiling: ceiling.seconds(operations: 2.5 * operations) * 1e6))
+                finding(
+                    "attention_backward_context\(context)", backwardSeconds[context], tokens: tokens,
+                    operations: 2.5 * operations))
         }
-        findings.append(sampling())
-        return findings
+        let sampling = Spread(samplingSeconds.map { $0 * 1e6 })
+        findings.append(sampling.map { Finding("sampling_row", $0, unit: "µs/token", .lowerIsBetter) })
+        return findings.compactMap { $0 }
     }
 
     /// Floats of one row of queries, keys and values.
@@ -68,7 +87,9 @@ struct AttentionSpeeds {
     }
 
     private func buffer(_ count: Int) -> UnsafeMutablePointer<Float> {
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: count * MemoryLayout<Float>.stride, alignment: 64)
+        let bytes = count * MemoryLayout<Float>.stride
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 2 << 20)
+        madvise(memory, bytes, MADV_HUGEPAGE)  // as the engine's own buffers
         let values = memory.bindMemory(to: Float.self, capacity: count)
         var state: UInt32 = 7
         for index in 0..<count {
@@ -87,7 +108,7 @@ struct AttentionSpeeds {
         let pageTokens = 16
         let pagesEach = context / pageTokens
         let layerFloats = Self.sequences * pagesEach * keyHeads * pageSize
-        let layers = max(1, min(config.layerCount, Self.cacheBytes / (layerFloats * MemoryLayout<Float>.stride)))
+        let layers = max(1, Self.cacheBytes / (layerFloats * MemoryLayout<Float>.stride))
         let cache = buffer(layers * layerFloats)
         let projections = buffer(Self.sequences * projectionSize)
         let attended = buffer(Self.sequences * config.headCount * config.headDimension)
@@ -180,15 +201,14 @@ struct AttentionSpeeds {
     // MARK: - Sampling
 
     /// One thread, temperature 1, nothing truncated.
-    private func sampling() -> Finding {
+    private func sampling() -> [Double] {
         let vocabulary = config.vocabularySize
         let logits = buffer(vocabulary)
         defer { logits.deallocate() }
         let sampler = Sampler(vocabularySize: vocabulary)
         let row = UnsafeBufferPointer(start: UnsafePointer(logits), count: vocabulary)
-        let seconds = timings(rounds: rounds, least: 0.05) {
+        return timings(rounds: rounds, least: 0.05) {
             _ = sampler.sample(row, options: SamplingOptions(), uniform: 0.5)
         }
-        return Finding("sampling_row", Spread(seconds.map { $0 * 1e6 })!, unit: "µs/token", .lowerIsBetter)
     }
 }

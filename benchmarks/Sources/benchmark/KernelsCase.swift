@@ -25,15 +25,13 @@ struct KernelsCase: ParsableCommand {
     }
 
     func run() throws {
-        let machine = Machine(threads: options.threads)
+        var machine = Machine(threads: options.threads)
         let choice = try KernelChoice.current
         let shapes = try ProductShape.layers(of: options.model)
         let peers = try options.peer ? Peers(threads: options.threads) : nil
         let rowCounts = options.quick ? [1, 8, 64] : ProductSpeeds.rowCounts
-        var findings: [Finding] = []
-        var details: [(title: String, table: TextTable)] = []
         var speeds = ProductSpeeds(
-            machine: machine, chosen: choice.kernel, rowCounts: rowCounts, rounds: options.roundCount,
+            threads: machine.threads, chosen: choice.kernel, rowCounts: rowCounts, rounds: options.roundCount,
             coldBytes: coldMib << 20, least: options.quick ? 0.01 : 0.05)
         for shape in shapes {
             progress("products \(shape.name)")
@@ -47,20 +45,20 @@ struct KernelsCase: ParsableCommand {
                 for shape in shapes { speeds.measureChosen(shape) }
             }
         }
-        findings += speeds.findings(shapes, peer: theirs)
-        details += speeds.tables(shapes)
         progress("attention and sampling")
-        let attention = try AttentionSpeeds(
-            model: options.model, threads: machine.threads, rounds: options.roundCount, quick: options.quick,
-            ceiling: machine.ceiling(.float32))
-        let others = attention.findings()
+        var attention = try AttentionSpeeds(
+            model: options.model, threads: machine.threads, rounds: options.roundCount, quick: options.quick)
+        attention.measure()
+        machine.measure()
+        let findings = speeds.findings(shapes, machine, peer: theirs)
+        let others = attention.findings(machine.ceiling(.float32))
         let circumstances = machine.circumstances(options) + [
             ("kernel in use", "\(choice)"), ("cold", "\(coldMib) MiB of copies of each matrix"),
         ]
-        let shown = (peers == nil ? [] : findings.filter { !$0.peers.isEmpty }) + speeds.summary(shapes) + others
+        let shown = (peers == nil ? [] : findings.filter { !$0.peers.isEmpty }) + speeds.summary(shapes, machine) + others
         try options.publish(
             Report(benchmark: "kernels", circumstances: circumstances, findings: findings + others), shown: shown,
-            details: details)
+            details: speeds.tables(shapes, machine))
     }
 }
 

@@ -18,7 +18,7 @@ struct LearnCase: ParsableCommand {
     @OptionGroup var arithmetic: PrecisionOption
 
     func run() throws {
-        let machine = Machine(threads: options.threads)
+        var machine = Machine(threads: options.threads)
         let workload = LearnWorkload(quick: options.quick)
         let own = [
             LearnMeasurement.name, "--threads", String(options.threads), "--model", options.model, "--precision",
@@ -38,6 +38,7 @@ struct LearnCase: ParsableCommand {
             }
         }
         let contest = try Contest(contenders, rounds: options.roundCount)
+        machine.measure()
         let operations = workload.operations(try ModelCost(path: options.model))
         let least = machine.ceiling(arithmetic.precision).seconds(operations: operations)
         let findings = [

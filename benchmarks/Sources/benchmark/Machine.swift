@@ -6,30 +6,46 @@ import Foundation
 import Measurement
 import Rollouts
 
-/// Measured once in a run: peaks are the fastest of several tries, since nothing makes a try faster than it can be.
+/// The fastest of several tries, before and after what is measured: other programs make a try slower, nothing makes
+/// one faster than the machine can be.
 struct Machine {
     struct Peak {
         let name: String
         /// Operations a second, one thread and all of them.
         let one, all: Double
     }
-    let peaks: [Peak]
+    private(set) var peaks: [Peak] = []
     /// Bytes a second read from memory by all threads.
-    let bytesPerSecond: Double
+    private(set) var bytesPerSecond = 0.0
     let threads: ThreadPool
 
+    /// Processors' worth of work before anything was measured, the last minute's mean; nil when unknown.
+    private let load: Double?
+
     init(threads count: Int) {
+        var loads = [0.0]
+        load = getloadavg(&loads, 1) == 1 ? loads[0] : nil
+        if let load, load > 0.5 {
+            progress("load \(numberText(load)): other programs are at work here, and these figures show it")
+        }
         threads = ThreadPool(threadCount: count)
+        measure()
+    }
+
+    /// Once more, keeping the better.
+    mutating func measure() {
+        let count = threads.threadCount
         var loops: [UnsafePointer<peak_loop>] = []
         while let next = peak_loop_at(Int64(loops.count)) { loops.append(next) }
         let single = ThreadPool(threadCount: 1)
-        let (pool, threadCount) = (threads, count)
         peaks = loops.filter { $0.pointee.supported() != 0 }.map { loop in
-            Peak(
-                name: String(cString: loop.pointee.name), one: Self.speed(loop, single, 1),
-                all: Self.speed(loop, pool, threadCount))
+            let name = String(cString: loop.pointee.name)
+            let before = peak(named: name)
+            return Peak(
+                name: name, one: max(before?.one ?? 0, Self.speed(loop, single, 1)),
+                all: max(before?.all ?? 0, Self.speed(loop, threads, count)))
         }
-        bytesPerSecond = Self.bandwidth(pool)
+        bytesPerSecond = max(bytesPerSecond, Self.bandwidth(threads))
     }
 
     func peak(named name: String) -> Peak? { peaks.first { $0.name == name } }
@@ -55,27 +71,30 @@ struct Machine {
         return Double(rounds * loop.pointer.pointee.operations) * Double(count) / best
     }
 
-    /// 512 MiB, beyond the caches that one tenant usually gets.
+    /// As many bytes as SmolLM2's bfloat16 weights, again and again: whatever a cache holds of those it may hold of
+    /// these.
     private static func bandwidth(_ pool: ThreadPool) -> Double {
-        let count = 64 << 20
-        let words = UnsafeMutablePointer<UInt64>.allocate(capacity: count)
-        words.initialize(repeating: 1, count: count)
-        defer { words.deallocate() }
-        let parts = pool.threadCount
+        let bytes = 256 << 20
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 2 << 20)
+        defer { memory.deallocate() }
+        madvise(memory, bytes, MADV_HUGEPAGE)
+        let words = memory.initializeMemory(as: UInt64.self, repeating: 1, count: bytes / 8)
+        // Shares small enough to even out delays.
+        let parts = pool.threadCount * 16
         let sums = UnsafeMutablePointer<UInt64>.allocate(capacity: parts)
         defer { sums.deallocate() }
         var best = Double.infinity
-        for _ in 0..<7 {
+        for _ in 0..<9 {
             best = min(
                 best,
                 timed {
                     pool.parallel(parts) { part in
-                        let start = count * part / parts
-                        sums[part] = peak_read(words + start, Int64(count * (part + 1) / parts - start))
+                        let (start, end) = (bytes / 8 * part / parts, bytes / 8 * (part + 1) / parts)
+                        sums[part] = peak_read(words + start, Int64(end - start))
                     }
                 })
         }
-        return Double(count * MemoryLayout<UInt64>.stride) / best
+        return Double(bytes) / best
     }
 
     /// What every report begins with.
@@ -87,15 +106,9 @@ struct Machine {
             ("threads", "\(options.threads) of \(ProcessInfo.processInfo.activeProcessorCount) processors"),
             ("peak GFLOP/s, 1 thread / all", peakTexts.joined(separator: ", ")),
             ("memory read", "\(numberText(bytesPerSecond / 1e9)) GB/s"),
-            ("load before", Self.load),
+            ("load before", load.map(numberText) ?? "unknown"),
         ]
     }
-
-    /// Of others too: figures from a busy machine are worth little.
-    private static let load: String = {
-        var loads = [Double](repeating: 0, count: 1)
-        return getloadavg(&loads, 1) == 1 ? numberText(loads[0]) : "unknown"
-    }()
 
     private static var processor: String {
         // Without it the name is unknown, which is what it then says.

@@ -29,6 +29,7 @@ struct Peers {
             environment: [
                 "OMP_NUM_THREADS": String(threads), "MKL_NUM_THREADS": String(threads), "HF_HUB_OFFLINE": "1",
                 "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore",
+                "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": "1",
             ])
     }
 

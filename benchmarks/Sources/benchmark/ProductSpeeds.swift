@@ -15,7 +15,7 @@ struct ProductSpeeds {
         var threads: Int
     }
 
-    let machine: Machine
+    let threads: ThreadPool
     let chosen: ExactKernel
     let rowCounts: [Int]
     let rounds: Int
@@ -26,8 +26,8 @@ struct ProductSpeeds {
     /// Operations a second, once for each round.
     private var speeds: [Key: [Double]] = [:]
 
-    init(machine: Machine, chosen: ExactKernel, rowCounts: [Int], rounds: Int, coldBytes: Int, least: Double) {
-        self.machine = machine
+    init(threads: ThreadPool, chosen: ExactKernel, rowCounts: [Int], rounds: Int, coldBytes: Int, least: Double) {
+        self.threads = threads
         self.chosen = chosen
         self.rowCounts = rowCounts
         self.rounds = rounds
@@ -35,18 +35,18 @@ struct ProductSpeeds {
         self.least = least
     }
 
-    private var threadCount: Int { machine.threads.threadCount }
+    private var threadCount: Int { threads.threadCount }
 
     mutating func measure(_ shape: ProductShape) {
-        let bench = ProductBench(shape, rows: rowCounts.max()!, coldBytes: coldBytes, threads: machine.threads)
+        let bench = ProductBench(shape, rows: rowCounts.max()!, coldBytes: coldBytes, threads: threads)
         for _ in 0..<rounds {
             for rows in rowCounts {
                 for kernel in ExactKernel.all where kernel.isSupported {
                     // The scalar reference is hundreds of times slower: enough to see that.
                     if kernel.name == "scalar", rows * shape.outputs * shape.inputs > 8_000_000 { continue }
-                    record(shape, rows, kernel, .cold, machine.threads, bench)
+                    record(shape, rows, kernel, .cold, threads, bench)
                 }
-                record(shape, rows, chosen, .cached, machine.threads, bench)
+                record(shape, rows, chosen, .cached, threads, bench)
                 if threadCount > 1 { record(shape, rows, chosen, .cold, single, bench) }
             }
         }
@@ -54,8 +54,8 @@ struct ProductSpeeds {
 
     /// Another round of what a peer is compared with.
     mutating func measureChosen(_ shape: ProductShape) {
-        let bench = ProductBench(shape, rows: rowCounts.max()!, coldBytes: coldBytes, threads: machine.threads)
-        for rows in rowCounts { record(shape, rows, chosen, .cold, machine.threads, bench) }
+        let bench = ProductBench(shape, rows: rowCounts.max()!, coldBytes: coldBytes, threads: threads)
+        for rows in rowCounts { record(shape, rows, chosen, .cold, threads, bench) }
     }
 
     private mutating func record(
@@ -88,12 +88,12 @@ struct ProductSpeeds {
 
     // MARK: - What was found
 
-    private func ceiling(_ kernel: String) -> Double? {
+    private func ceiling(_ kernel: String, _ machine: Machine) -> Double? {
         // The scalar reference has no peak of its own.
         machine.peak(named: kernel).map { $0.all / 1e9 }
     }
 
-    func findings(_ shapes: [ProductShape], peer: Readings) -> [Finding] {
+    func findings(_ shapes: [ProductShape], _ machine: Machine, peer: Readings) -> [Finding] {
         var findings: [Finding] = []
         for shape in shapes {
             for rows in rowCounts {
@@ -101,16 +101,16 @@ struct ProductSpeeds {
                 if let own = spread(shape, rows, chosen.name, .cold) {
                     let theirs = peer.spread(name).map { [PeerValue(peer: "PyTorch bf16", value: $0)] } ?? []
                     findings.append(
-                        Finding(name, own, unit: "GFLOP/s", peers: theirs, ceiling: ceiling(chosen.name)))
+                        Finding(name, own, unit: "GFLOP/s", peers: theirs, ceiling: ceiling(chosen.name, machine)))
                 }
                 if let cached = spread(shape, rows, chosen.name, .cached) {
                     findings.append(
-                        Finding("\(name)_cached", cached, unit: "GFLOP/s", ceiling: ceiling(chosen.name)))
+                        Finding("\(name)_cached", cached, unit: "GFLOP/s", ceiling: ceiling(chosen.name, machine)))
                 }
                 for kernel in ExactKernel.all where kernel != chosen {
                     guard let other = spread(shape, rows, kernel.name, .cold) else { continue }
                     findings.append(
-                        Finding("\(name)_\(kernel.name)", other, unit: "GFLOP/s", ceiling: ceiling(kernel.name)))
+                        Finding("\(name)_\(kernel.name)", other, unit: "GFLOP/s", ceiling: ceiling(kernel.name, machine)))
                 }
                 if let gain = gain(shape, rows) {
                     findings.append(Finding(
@@ -131,15 +131,15 @@ struct ProductSpeeds {
     }
 
     /// The whole of a layer stack's shapes in one number: where is it at 64 rows?
-    func summary(_ shapes: [ProductShape]) -> [Finding] {
+    func summary(_ shapes: [ProductShape], _ machine: Machine) -> [Finding] {
         shapes.compactMap { shape in
             spread(shape, 64, chosen.name, .cold).map {
-                Finding("\(shape.name), 64 rows", $0, unit: "GFLOP/s", ceiling: ceiling(chosen.name))
+                Finding("\(shape.name), 64 rows", $0, unit: "GFLOP/s", ceiling: ceiling(chosen.name, machine))
             }
         }
     }
 
-    func tables(_ shapes: [ProductShape]) -> [(title: String, table: TextTable)] {
+    func tables(_ shapes: [ProductShape], _ machine: Machine) -> [(title: String, table: TextTable)] {
         var tables: [(title: String, table: TextTable)] = []
         func add(_ title: String, _ cell: (ProductShape, Int) -> String) {
             var table = TextTable(["rows"] + shapes.map(\.name))
@@ -147,13 +147,13 @@ struct ProductSpeeds {
             tables.append((title, table))
         }
         for kernel in ExactKernel.all where kernel.isSupported {
-            let peak = ceiling(kernel.name)
+            let peak = ceiling(kernel.name, machine)
             add("\(kernel.name), cold weights: GFLOP/s, share of its peak") { shape, rows in
                 cell(spread(shape, rows, kernel.name, .cold), peak)
             }
         }
         add("\(chosen.name), cached weights") { shape, rows in
-            cell(spread(shape, rows, chosen.name, .cached), ceiling(chosen.name))
+            cell(spread(shape, rows, chosen.name, .cached), ceiling(chosen.name, machine))
         }
         add("\(chosen.name), cold weights: \(threadCount) threads over one") { shape, rows in
             gain(shape, rows).map { ratioText($0.median) } ?? ""

@@ -18,7 +18,7 @@ struct RolloutCase: ParsableCommand {
     @OptionGroup var arithmetic: PrecisionOption
 
     func run() throws {
-        let machine = Machine(threads: options.threads)
+        var machine = Machine(threads: options.threads)
         let workload = RolloutWorkload(quick: options.quick)
         let cost = try ModelCost(path: options.model)
         let own = [
@@ -43,6 +43,7 @@ struct RolloutCase: ParsableCommand {
         progress("queues")
         let queue = try Contest(
             [Contender("Rookery", process: { try .own([QueueMeasurement.name] + own) })], rounds: 1)
+        machine.measure()
         let ceilings = RolloutCeilings(
             cost: cost, machine: machine.ceiling(arithmetic.precision), precision: arithmetic.precision,
             workload: workload)

@@ -30,7 +30,7 @@ struct StepCase: ParsableCommand {
     }
 
     func run() throws {
-        let machine = Machine(threads: options.threads)
+        var machine = Machine(threads: options.threads)
         let stepCount = steps ?? (options.quick ? 2 : 12)
         let coordinator = try Programs.coordinator()
         let run = WholeRun(
@@ -52,6 +52,7 @@ struct StepCase: ParsableCommand {
             }
         }
         let contest = try Contest(contenders, rounds: seeds ?? options.rounds ?? 1)
+        machine.measure()
         let findings = try findings(contest, machine, stepCount)
         let circumstances = machine.circumstances(options) + [
             ("precision", arithmetic.precision.rawValue), ("steps", "\(stepCount)"),

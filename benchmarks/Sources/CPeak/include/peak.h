@@ -14,5 +14,5 @@ typedef struct {
 /// Widest first; NULL when there are no more.
 const peak_loop *peak_loop_at(int64_t index);
 
-/// Sum of `count` words: reads each once, in order.
+/// Sum of `count` words: reads each once.
 uint64_t peak_read(const uint64_t *words, int64_t count);
