@@ -53,8 +53,8 @@ let package = Package(
 
         // edges, upper row
         .target(
-            name: "Transport", dependencies: ["Rollouts", "CZeroMQ", "CChecksum"],
-            linkerSettings: [.linkedLibrary("zmq")]),
+            name: "Transport", dependencies: ["Rollouts", "CZeroMQ", "CSodium", "CChecksum"],
+            linkerSettings: [.linkedLibrary("zmq"), .linkedLibrary("sodium")]),
         .target(name: "Wire", dependencies: ["Rollouts", "Cluster", "CWire", "CChecksum"]),
         .target(
             name: "Telemetry",

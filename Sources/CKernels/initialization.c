@@ -1,4 +1,4 @@
-// Normal numbers as a function of their place.
+// Random numbers as a function of their place.
 #include "initialization.h"
 #include <math.h>
 #include <string.h>
@@ -66,4 +66,9 @@ void normal_fill(float *x, int64_t first, int64_t last, uint64_t seed, uint64_t 
         x[i - first] = (float)(radius * cosine);
         if (i + 1 < last) x[i + 1 - first] = (float)(radius * sine);
     }
+}
+
+void uniform_fill(float *x, int64_t n, uint64_t seed, uint64_t tagged, float bound) {
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)((2 * uniform(seed, tagged, (uint64_t)i) - 1) * (double)bound);
 }

@@ -3139,7 +3139,7 @@ const ProtobufCMessageDescriptor rookery__partial_text__descriptor =
   (ProtobufCMessageInit) rookery__partial_text__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rookery__failed__field_descriptors[3] =
+static const ProtobufCFieldDescriptor rookery__failed__field_descriptors[4] =
 {
   {
     "lease",
@@ -3177,8 +3177,21 @@ static const ProtobufCFieldDescriptor rookery__failed__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "disputed",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rookery__Failed, n_disputed),
+    offsetof(Rookery__Failed, disputed),
+    &rookery__group_key__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rookery__failed__field_indices_by_name[] = {
+  3,   /* field[3] = disputed */
   0,   /* field[0] = lease */
   1,   /* field[1] = reason */
   2,   /* field[2] = retryable */
@@ -3186,7 +3199,7 @@ static const unsigned rookery__failed__field_indices_by_name[] = {
 static const ProtobufCIntRange rookery__failed__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor rookery__failed__descriptor =
 {
@@ -3196,7 +3209,7 @@ const ProtobufCMessageDescriptor rookery__failed__descriptor =
   "Rookery__Failed",
   "rookery",
   sizeof(Rookery__Failed),
-  3,
+  4,
   rookery__failed__field_descriptors,
   rookery__failed__field_indices_by_name,
   1,  rookery__failed__number_ranges,

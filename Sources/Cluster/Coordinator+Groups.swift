@@ -10,7 +10,7 @@ extension Coordinator {
             return rollouts.add(assignment)
         }
         let stored = accepted.remove(at: index)
-        guard stored.prompt == prompt, RolloutScheduler.fault(in: stored.completions, of: assignment) == nil else {
+        guard stored.prompt == prompt, rollouts.fault(in: stored.completions, of: assignment) == nil else {
             note(.warning, "stored completions of \(prompt.key.words) do not fit the prompt drawn; sampling it again")
             return rollouts.add(assignment)
         }
@@ -23,7 +23,7 @@ extension Coordinator {
         if verdicts == nil { verification.add(prompt, stored.completions) }
     }
 
-    private func assignment(for prompt: Prompt) -> RolloutAssignment {
+    func assignment(for prompt: Prompt) -> RolloutAssignment {
         if prompt.key.purpose == .evaluation { return evaluation.assignment(prompt, seed: options.seed) }
         return RolloutAssignment(
             prompt: prompt, groupSize: options.rollout.groupSize, version: progress.version(for: prompt.key.step),
@@ -62,6 +62,7 @@ extension Coordinator {
     }
 
     mutating func takeRollout(_ lease: LeaseIdentifier, _ completions: [Completion], from worker: String) {
+        guard isOwn(lease, rollouts.book.owner(of: lease), worker) else { return }
         let index: Int
         switch rollouts.book.place(of: lease) {
         case .unknown: return dismiss(lease, from: worker)
@@ -69,7 +70,7 @@ extension Coordinator {
         case .former(let former): index = former
         }
         let unit = rollouts.book.units[index]
-        if let fault = RolloutScheduler.fault(in: completions, of: unit.work) {
+        if let fault = rollouts.fault(in: completions, of: unit.work) {
             send(.acknowledge(lease: lease), toWorker: worker)
             if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
@@ -78,6 +79,7 @@ extension Coordinator {
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
             batch.groups[ordinal].completions = completions
+            batch.groups[ordinal].sampler = worker
             batch.groups[ordinal].state = .verifying
             batch.dispatchedAt = batch.dispatchedAt ?? now
             batch.lastCompletedAt = now
@@ -92,6 +94,7 @@ extension Coordinator {
     }
 
     mutating func takeVerdicts(_ lease: LeaseIdentifier, _ verdicts: [Verdict], from worker: String) {
+        guard isOwn(lease, verification.book.owner(of: lease), worker) else { return }
         let index: Int
         switch verification.book.place(of: lease) {
         case .unknown: return dismiss(lease, from: worker)
@@ -117,6 +120,8 @@ extension Coordinator {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failTraining("`\(worker)`: \(reason)", retryable: retryable)
         }
+        let owner = rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease)
+        guard isOwn(lease, owner, worker) else { return }
         if case .live(let index) = rollouts.book.place(of: lease) {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failRollout(index, reason, retryable: retryable, by: worker)
@@ -130,6 +135,14 @@ extension Coordinator {
             return send(.acknowledge(lease: lease), toWorker: worker)
         }
         dismiss(lease, from: worker)
+    }
+
+    /// A worker answers what it was asked. Whoever answers for another is struck, and the other goes on.
+    private mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
+        guard let owner, owner != worker else { return true }
+        send(.acknowledge(lease: lease), toWorker: worker)
+        strike(worker, because: "answered lease \(lease.rawValue), which was given to `\(owner)`")
+        return false
     }
 
     private mutating func failRollout(_ index: Int, _ reason: String, retryable: Bool, by worker: String) {

@@ -59,6 +59,13 @@ extension Coordinator {
         }
     }
 
+    /// What could not be read may have been the answer to anything: the worker's groups go to others.
+    mutating func takeMisbehaviour(of peer: PeerIdentifier, _ reason: String) {
+        guard let worker = membership.heard(peer, at: now) else { return }
+        releaseLeases(of: worker, because: reason, avoiding: true)
+        strike(worker, because: reason)
+    }
+
     mutating func takeHeartbeat(_ reports: [LeaseProgress], from worker: String) {
         var hasProgress = false
         for report in reports {

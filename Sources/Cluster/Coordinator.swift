@@ -18,7 +18,7 @@ package struct Coordinator: Sendable, Equatable {
 
     var progress: RunProgress
     var membership: Membership
-    var rollouts = RolloutScheduler()
+    var rollouts: RolloutScheduler
     var verification: VerificationScheduler
     var buffer: RolloutBuffer
     var evaluation: Evaluation
@@ -40,6 +40,7 @@ package struct Coordinator: Sendable, Equatable {
         accepted = start.accepted
         progress = RunProgress(options: options, checkpoint: start.checkpoint)
         membership = Membership(options: options.cluster)
+        rollouts = RolloutScheduler(vocabularyCount: start.vocabularyCount)
         verification = VerificationScheduler(options: options.cluster)
         buffer = RolloutBuffer(options: options, replayTokensLimit: start.replayTokensLimit)
         evaluation = Evaluation(options: options, start: start)
@@ -58,6 +59,7 @@ package struct Coordinator: Sendable, Equatable {
         case .start: begin()
         case .received(let message, let peer): receive(message, from: peer)
         case .disconnected(let peer): disconnect(peer)
+        case .misbehaved(let peer, let reason): takeMisbehaviour(of: peer, reason)
         case .promptsDrawn(let prompts): take(prompts)
         case .interrupt: interrupt()
         case .abandon: stop(.interrupted(step: progress.checkpoint.step))
@@ -117,6 +119,7 @@ package struct Coordinator: Sendable, Equatable {
         case .policyFailed(let version, let reason): takePolicyFailure(version, reason, from: worker)
         case .failed(let lease, let reason, let retryable):
             takeFailure(lease, reason, retryable: retryable, from: worker)
+        case .disputed(let lease, let keys, let reason): takeDispute(lease, keys, reason, from: worker)
         case .goodbye(let reason): lose(worker, because: "left: \(reason)")
         case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
         case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,

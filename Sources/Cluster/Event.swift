@@ -8,6 +8,8 @@ package enum Event: Equatable, Sendable {
     case received(Message, from: PeerIdentifier)
     /// The transport cannot reach this peer any more, or its local process ended.
     case disconnected(PeerIdentifier)
+    /// The peer's worker sent what no honest worker sends: bytes that are no message, or more than it was asked for.
+    case misbehaved(PeerIdentifier, reason: String)
     /// Answer to `Effect.drawPrompts`, in ordinal order.
     case promptsDrawn([Prompt])
     /// Stop soon: finish nothing new, save a checkpoint if weights changed since the last one, then stop.

@@ -30,11 +30,16 @@ struct LeaseCounter: Equatable, Sendable {
 struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     private static var formerLimit: Int { 16 }
 
+    struct Former: Equatable, Sendable {
+        let identifier: LeaseIdentifier
+        let worker: String
+    }
+
     struct Unit: Equatable, Sendable {
         let key: GroupKey
         var work: Work
         var holder: Lease?
-        var former: [LeaseIdentifier] = []
+        var former: [Former] = []
         /// Attempts that ended in a failure the worker reported.
         var failureCount = 0
         /// Leases lost with their worker or for want of progress.
@@ -69,9 +74,18 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     func place(of lease: LeaseIdentifier) -> Place {
         for index in units.indices {
             if units[index].holder?.identifier == lease { return .live(index) }
-            if units[index].former.contains(lease) { return .former(index) }
+            if units[index].former.contains(where: { $0.identifier == lease }) { return .former(index) }
         }
         return .unknown
+    }
+
+    /// Whom an open unit's live or former lease was given to.
+    func owner(of lease: LeaseIdentifier) -> String? {
+        switch place(of: lease) {
+        case .live(let index): units[index].holder?.worker
+        case .former(let index): units[index].former.first { $0.identifier == lease }?.worker
+        case .unknown: nil
+        }
     }
 
     mutating func insert(_ unit: Unit, before isLater: (Unit) -> Bool) {
@@ -90,7 +104,7 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     mutating func release(_ index: Int) -> Lease? {
         guard let lease = units[index].holder else { return nil }
         units[index].holder = nil
-        units[index].former.append(lease.identifier)
+        units[index].former.append(Former(identifier: lease.identifier, worker: lease.worker))
         if units[index].former.count > Self.formerLimit { units[index].former.removeFirst() }
         discount(lease.worker)
         return lease

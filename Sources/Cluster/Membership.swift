@@ -3,7 +3,9 @@
 import Rollouts
 
 /// A worker is: unknown → joined ⇄ unreachable (connection gone) → lost (silent for the whole window), or it leaves.
-/// A refused worker is unknown again; one with too many strikes stays refused under its name.
+/// A refused worker is unknown again; one with too many strikes stays refused under its name. The name of a worker
+/// that was admitted by key is `ADMITTED:PROCESS`, and its strikes are those of the part before the colon, which it
+/// cannot choose.
 struct Membership: Equatable, Sendable {
     static let strikeLimit = 3
     private static let rememberedStrikesLimit = 1024
@@ -19,7 +21,7 @@ struct Membership: Equatable, Sendable {
     let silenceLimit: Duration
 
     private struct Strikes: Equatable, Sendable {
-        var worker: String
+        var account: String
         var count: Int
     }
 
@@ -53,8 +55,8 @@ struct Membership: Equatable, Sendable {
         if let fault = Self.fault(in: hello) { return .refused(reason: fault) }
         if strikeCount(of: hello.worker) >= Self.strikeLimit {
             return .refused(
-                reason: "worker `\(hello.worker)` gave \(Self.strikeLimit) unusable answers; "
-                    + "look at its log and start it again")
+                reason: "worker `\(Self.account(of: hello.worker))` gave \(Self.strikeLimit) unusable answers; "
+                    + "look at its log; it is not let in again before this coordinator restarts")
         }
         guard let index = index(of: hello.worker) else {
             placesByName[hello.worker] = workers.count
@@ -115,16 +117,22 @@ struct Membership: Equatable, Sendable {
 
     /// Returns how many strikes the worker has.
     mutating func strike(_ name: String) -> Int {
-        if let index = strikes.firstIndex(where: { $0.worker == name }) {
+        let account = Self.account(of: name)
+        if let index = strikes.firstIndex(where: { $0.account == account }) {
             strikes[index].count += 1
             return strikes[index].count
         }
         if strikes.count == Self.rememberedStrikesLimit { strikes.removeFirst() }
-        strikes.append(Strikes(worker: name, count: 1))
+        strikes.append(Strikes(account: account, count: 1))
         return 1
     }
 
-    func strikeCount(of name: String) -> Int { strikes.first { $0.worker == name }?.count ?? 0 }
+    func strikeCount(of name: String) -> Int {
+        let account = Self.account(of: name)
+        return strikes.first { $0.account == account }?.count ?? 0
+    }
+
+    private static func account(of name: String) -> String { String(name.prefix { $0 != ":" }) }
 
     private static func fault(in hello: Hello) -> String? {
         let ours = ProtocolVersion.current

@@ -17,6 +17,9 @@ package enum Message: Equatable, Sendable {
     case partialText(lease: LeaseIdentifier, text: String)
     /// The work of this lease could not be done here. `retryable`: another worker may succeed.
     case failed(lease: LeaseIdentifier, reason: String, retryable: Bool)
+    /// The learner computed other log-probs for these groups than their samplers sent: who sampled them did not hold
+    /// the policy asked for, or answered another prompt. Keys in order, at least one. The work is not done.
+    case disputed(lease: LeaseIdentifier, [GroupKey], reason: String)
     /// The policy could not be fetched or did not verify.
     case policyFailed(PolicyVersion, reason: String)
     /// The worker leaves on purpose; its leases may be given away at once.

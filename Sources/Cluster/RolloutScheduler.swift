@@ -12,6 +12,10 @@ struct RolloutScheduler: Equatable, Sendable {
     private static let logProbSlack: Float = 1e-3
 
     var book = LeaseBook<RolloutAssignment>()
+    private let vocabularyCount: Int?
+
+    /// - Parameter vocabularyCount: token ids from this on are in no completion; nil: not known.
+    init(vocabularyCount: Int? = nil) { self.vocabularyCount = vocabularyCount }
 
     struct Grant: Equatable {
         var worker: String
@@ -96,7 +100,7 @@ struct RolloutScheduler: Equatable, Sendable {
     }
 
     /// What makes these completions unusable as an answer to this assignment; nil when nothing does.
-    static func fault(in completions: [Completion], of assignment: RolloutAssignment) -> String? {
+    func fault(in completions: [Completion], of assignment: RolloutAssignment) -> String? {
         guard completions.count == assignment.groupSize else {
             return "expected \(assignment.groupSize) completions, found \(completions.count)"
         }
@@ -106,7 +110,7 @@ struct RolloutScheduler: Equatable, Sendable {
         return nil
     }
 
-    private static func fault(in completion: Completion, at place: Int, of assignment: RolloutAssignment) -> String? {
+    private func fault(in completion: Completion, at place: Int, of assignment: RolloutAssignment) -> String? {
         let count = completion.tokens.count
         guard completion.index == place else { return "has index \(completion.index)" }
         guard (1...max(1, assignment.sampling.maxNewTokens)).contains(count) else {
@@ -119,13 +123,16 @@ struct RolloutScheduler: Equatable, Sendable {
                 + "\(completion.policyLogProbs.count) policy log-probs, \(completion.entropies.count) entropies and "
                 + "\(completion.versions.count) versions"
         }
+        if let token = completion.tokens.first(where: { $0 < 0 || Int($0) >= vocabularyCount ?? .max }) {
+            return "token \(token) is not in the vocabulary" + (vocabularyCount.map { " of \($0)" } ?? "")
+        }
         if let version = completion.versions.first(where: { $0 != assignment.version }) {
             return "sampled with version \(version.rawValue), asked for \(assignment.version.rawValue)"
         }
         for logProb in completion.sampledLogProbs + completion.policyLogProbs {
-            if !logProb.isFinite || logProb > logProbSlack { return "log-prob \(logProb)" }
+            if !logProb.isFinite || logProb > Self.logProbSlack { return "log-prob \(logProb)" }
         }
-        for entropy in completion.entropies where !entropy.isFinite || entropy < -logProbSlack {
+        for entropy in completion.entropies where !entropy.isFinite || entropy < -Self.logProbSlack {
             return "entropy \(entropy)"
         }
         return nil

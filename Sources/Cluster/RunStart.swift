@@ -28,12 +28,15 @@ package struct RunStart: Equatable, Sendable {
     /// Most tokens of trained steps that are kept for training them again should the learner be lost. Steps beyond it
     /// are sampled again, with the same result.
     package var replayTokensLimit: Int
+    /// Token ids from this on are in no completion; nil: not known.
+    package var vocabularyCount: Int?
 
     package init(
         run: String, checkpoint: Checkpoint, reference: PolicyManifest? = nil, welcome: Welcome,
         pretraining: PretrainingAssignment? = nil,
         evaluationPrompts: [Prompt] = [], evaluatedSteps: [Int] = [], leaseEpoch: UInt64 = 0,
-        policies: [PolicyManifest] = [], accepted: [AcceptedGroup] = [], replayTokensLimit: Int = 16_000_000
+        policies: [PolicyManifest] = [], accepted: [AcceptedGroup] = [], replayTokensLimit: Int = 16_000_000,
+        vocabularyCount: Int? = nil
     ) {
         self.run = run
         self.checkpoint = checkpoint
@@ -46,6 +49,7 @@ package struct RunStart: Equatable, Sendable {
         self.policies = policies
         self.accepted = accepted
         self.replayTokensLimit = replayTokensLimit
+        self.vocabularyCount = vocabularyCount
     }
 }
 

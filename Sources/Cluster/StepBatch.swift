@@ -17,6 +17,10 @@ struct TrackedGroup: Equatable, Sendable {
     var completions: [Completion] = []
     /// One per completion; empty until judged.
     var verdicts: [Verdict] = []
+    /// Who sampled the completions; nil when they come from the store.
+    var sampler: String?
+    /// What a learner has disputed: the group is sampled again, and the same answer twice clears the samplers.
+    var disputed: [Completion] = []
 
     init(prompt: Prompt) { self.prompt = prompt }
 

@@ -83,7 +83,7 @@ package struct WorkerCore: Sendable, Equatable {
         case .acknowledge(let lease): book.acknowledge(lease)
         case .shutdown(let reason): exit(reason)
         case .hello, .heartbeat, .rolloutResult, .verificationResult, .trainingResult, .policyReady, .scoreResult,
-            .partialText, .failed, .policyFailed, .goodbye:
+            .partialText, .failed, .disputed, .policyFailed, .goodbye:
             note(.warning, "the coordinator sent a message that only a worker sends")
         }
     }

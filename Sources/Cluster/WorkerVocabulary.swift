@@ -62,6 +62,8 @@ package enum WorkReport: Equatable, Sendable {
     /// All the text so far.
     case partialText(String)
     case failed(reason: String, retryable: Bool)
+    /// For `.train`: these groups are not what the policy makes.
+    case disputed([GroupKey], reason: String)
 
     func message(for lease: LeaseIdentifier) -> Message {
         switch self {
@@ -73,6 +75,7 @@ package enum WorkReport: Equatable, Sendable {
         case .scored(let logProbs): .scoreResult(lease: lease, logProbs: logProbs)
         case .partialText(let text): .partialText(lease: lease, text: text)
         case .failed(let reason, let retryable): .failed(lease: lease, reason: reason, retryable: retryable)
+        case .disputed(let keys, let reason): .disputed(lease: lease, keys, reason: reason)
         }
     }
 }

@@ -120,6 +120,9 @@ package final class EngineWorkbench: Workbench {
         do throws(ComputeError) {
             try perform(order, lease: lease, report: report)
         } catch {
+            if case .disputed(let keys, let reason) = error {
+                return report(.finished(lease, .disputed(keys, reason: reason), blobs: []))
+            }
             report(.finished(lease, .failed(reason: "\(error)", retryable: error.isRetryable), blobs: []))
         }
     }
@@ -167,12 +170,14 @@ package enum ComputeError: Error, CustomStringConvertible {
     case wrongPolicy(held: PolicyVersion?, wanted: PolicyVersion)
     case weights(WeightsError)
     case gradientNotFinite(step: Int)
+    /// These groups were not sampled from the policy being trained, or not by the same arithmetic.
+    case disputed([GroupKey], String)
     case text(String)
 
     /// Whether another worker, or this one later, may succeed.
     var isRetryable: Bool {
         switch self {
-        case .gradientNotFinite, .text: false
+        case .gradientNotFinite, .disputed, .text: false
         case .notConfigured, .bundle, .wrongPolicy, .weights: true
         }
     }
@@ -187,7 +192,7 @@ package enum ComputeError: Error, CustomStringConvertible {
         case .weights(let error): "\(error)"
         case .gradientNotFinite(let step):
             "step \(step): the gradient is not finite; lower optimizer.learning_rate, or look for broken rewards"
-        case .text(let reason): reason
+        case .disputed(_, let reason), .text(let reason): reason
         }
     }
 }

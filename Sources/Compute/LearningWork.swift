@@ -41,7 +41,8 @@ package final class LearningWork {
         var loss = 0.0
         var norm = 0.0
         var tokens = 0
-        if batch.teaches { policies.willLearn() }
+        let isExact = options.model.precision == .bfloat16 && Self.isOnPolicy(groups, assignment.base)
+        var differing: Set<Int> = []
         for epoch in 0..<(batch.teaches ? algorithm.epochsPerBatch : 0) {
             var epochStatistics = LossStatistics()
             loss = 0
@@ -49,9 +50,13 @@ package final class LearningWork {
                 trainer.accumulate(
                     batch.sequenceGroups(part), units: part.units, temperature: batch.temperature
                 ) { scores in
+                    let tokens = batch.tokenBatch(part, reference: inLoss ? reference[index] : nil)
+                    // Log-probs that are not finite are left to the gradient norm: then the policy itself is broken.
+                    if epoch == 0, isExact, scores.logProbs.allSatisfy(\.isFinite) {
+                        differing.formUnion(batch.groups(of: part, tokens, differingFrom: scores.logProbs))
+                    }
                     let result = batch.loss.evaluate(
-                        batch: batch.tokenBatch(part, reference: inLoss ? reference[index] : nil),
-                        logProbs: scores.logProbs, entropies: scores.entropies)
+                        batch: tokens, logProbs: scores.logProbs, entropies: scores.entropies)
                     loss += result.loss
                     epochStatistics.merge(result.statistics)
                     return TokenGradients(logProbs: result.gradient, entropies: result.entropyGradient)
@@ -59,9 +64,11 @@ package final class LearningWork {
                 tokens += part.tokenCount
                 progress(UInt64(tokens))
             }
-            if epoch == 0, options.model.precision == .bfloat16, Self.isOnPolicy(groups, assignment.base) {
-                try checkExact(epochStatistics, step: assignment.step)
+            if epoch == 0, isExact {
+                try checkExact(
+                    epochStatistics, step: assignment.step, differing: differing.sorted().map { groups[$0].prompt.key })
             }
+            policies.willLearn()
             norm = trainer.update(learningRate: assignment.learningRate)
             guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
             // The ratio of the first epoch says how exactly the learner sees what the sampler saw; later epochs
@@ -94,14 +101,16 @@ package final class LearningWork {
     }
 
     /// In exact arithmetic the learner's log-probs of the policy that sampled are the sampler's, bit for bit: nothing
-    /// is learned from numbers that are not. Log-probs that are not finite are left to the gradient norm.
-    private func checkExact(_ statistics: LossStatistics, step: Int) throws(ComputeError) {
-        guard statistics.tokenCount > 0, statistics.ratioMax.isFinite,
-            statistics.ratioMin != 1 || statistics.ratioMax != 1
-        else { return }
+    /// is learned from numbers that are not.
+    /// - Parameter differing: groups with another log-prob than the learner's.
+    private func checkExact(
+        _ statistics: LossStatistics, step: Int, differing: [GroupKey]
+    ) throws(ComputeError) {
+        guard !differing.isEmpty, statistics.ratioMin != 1 || statistics.ratioMax != 1 else { return }
         // The learner's weights are as they were, but not its gradients: the next order begins with a new trainer.
         trainer = nil
-        throw ComputeError.text(
+        throw ComputeError.disputed(
+            differing,
             "step \(step): the importance ratio of tokens sampled from the policy being trained is between "
                 + "\(statistics.ratioMin) and \(statistics.ratioMax), exactly 1 expected under `model.precision: "
                 + "bfloat16`; check that all workers are of the same build, that none has changed weights in memory, "
@@ -192,12 +201,15 @@ package final class LearningWork {
         if let trainer, policies.learningManifest?.version == version { return trainer }
         let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
         let made = Trainer(
-            model: policies.model(over: parameters), options: options.optimizer)
+            model: policies.model(over: parameters), options: options.optimizer,
+            adapters: try options.lora.map { lora throws(ComputeError) in
+                try policies.adapters(lora, seed: options.seed)
+            })
         if let optimizer = policies.learningManifest?.optimizer {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
-                    file: policies.blobs.path(for: optimizer), config: policies.config, expecting: optimizer,
-                    firstMoment: made.firstMoment, secondMoment: made.secondMoment)
+                    file: policies.blobs.path(for: optimizer), expecting: optimizer, kind: made.state.kind,
+                    into: made.state.tensors(of: made.shapes))
             }
         }
         trainer = made
@@ -212,15 +224,16 @@ package final class LearningWork {
             manifest = held
             manifest.version = version
             manifest.optimizer = nil
+        } else if let adapters = trainer?.adapters {
+            manifest = try policies.writeSnapshot(adapters, version: version)
         } else {
             manifest = try policies.writeSnapshot(version: version)
         }
         if optimizer, let trainer {
             manifest.optimizer = try policies.wrap {
                 try OptimizerSnapshot.write(
-                    config: policies.config, firstMoment: UnsafeBufferPointer(trainer.firstMoment),
-                    secondMoment: UnsafeBufferPointer(trainer.secondMoment), updateCount: trainer.updateCount,
-                    to: policies.blobs.directory
+                    trainer.state.tensors(of: trainer.shapes), kind: trainer.state.kind,
+                    updateCount: trainer.updateCount, to: policies.blobs.directory
                 ).blob
             }
         }

@@ -18,9 +18,13 @@ package final class PolicyHolder {
     /// The learner's master copy; nil until a learner's order comes.
     private(set) var learning: Parameters?
     private(set) var learningManifest: PolicyManifest?
+    /// What the learner was told to start from.
+    private var restart: PolicyManifest?
     /// The frozen base policy for KL; nil until asked for.
     private var reference: Parameters?
     private var referenceHash: Digest?
+    /// What adapters were last merged into.
+    private var base: BaseWeights?
 
     init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool, arithmetic: Arithmetic) {
         self.config = config
@@ -58,9 +62,13 @@ package final class PolicyHolder {
         return hash
     }
 
-    /// Makes the version held for sampling (or, if it is another one, the one in the blob store) the learner's own.
+    /// Makes the version held for sampling the learner's own. Where a learner changed that in place since it was
+    /// loaded, the version it was told to start from is read from the blob store again.
     func takeForLearning(_ base: PolicyVersion, samplingApart: Bool) throws(ComputeError) -> Parameters {
         if let learning, learningManifest?.version == base { return learning }
+        if samplingManifest?.version != base, let restart, restart.version == base {
+            _ = try wrap { try load(restart, samplingApart: samplingApart) }
+        }
         guard let manifest = samplingManifest, manifest.version == base, let held = sampling else {
             throw ComputeError.wrongPolicy(held: learningManifest?.version ?? samplingManifest?.version, wanted: base)
         }
@@ -80,6 +88,7 @@ package final class PolicyHolder {
         // What sampling holds stays: a shared set that was being changed is no version and was marked so.
         learning = nil
         learningManifest = nil
+        restart = manifest
         if samplingManifest?.weightsHash == manifest.weightsHash { samplingManifest = manifest }
     }
 
@@ -104,6 +113,39 @@ package final class PolicyHolder {
         return parameters
     }
 
+    /// The adapters of the version that is learned from, over their base; of a version without any (the base itself)
+    /// they are made from the seed.
+    func adapters(_ options: LoRAOptions, seed: UInt64) throws(ComputeError) -> AdapterTraining {
+        guard let manifest = learningManifest else { throw ComputeError.wrongPolicy(held: nil, wanted: .base) }
+        let layout = AdapterLayout(config: config, options: options)
+        let path = blobs.path(for: manifest.weights)
+        return try wrap {
+            guard let description = try AdapterSnapshot.describe(file: path) else {
+                let base = try base(
+                    AdapterSnapshot.Description(
+                        options: options, base: manifest.weights, baseHash: manifest.weightsHash))
+                let made = AdapterTraining(layout: layout, base: base, config: config, arithmetic: arithmetic)
+                layout.initialize(made.values, seed: seed)
+                return made
+            }
+            let made = AdapterTraining(
+                layout: layout, base: try base(description), config: config, arithmetic: arithmetic)
+            try AdapterSnapshot.read(
+                file: path, layout: layout, expecting: manifest.weightsHash, into: made.values)
+            return made
+        }
+    }
+
+    /// Writes the learner's adapters as a blob.
+    func writeSnapshot(_ adapters: AdapterTraining, version: PolicyVersion) throws(ComputeError) -> PolicyManifest {
+        let written = try wrap {
+            try AdapterSnapshot.write(
+                UnsafeBufferPointer(adapters.values), layout: adapters.layout, base: adapters.base.blob,
+                baseHash: adapters.base.weightsHash, to: blobs.directory)
+        }
+        return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.blob)
+    }
+
     /// Writes the learner's parameters as a blob.
     func writeSnapshot(version: PolicyVersion) throws(ComputeError) -> PolicyManifest {
         guard let learning else { throw ComputeError.wrongPolicy(held: nil, wanted: version) }
@@ -115,9 +157,18 @@ package final class PolicyHolder {
     }
 
     private func read(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
-        try Snapshot.read(
+        try Snapshot.readWhole(
             file: blobs.path(for: manifest.weights), config: config, expecting: manifest.weightsHash,
-            into: parameters.all)
+            into: parameters.all, base: base)
+    }
+
+    private func base(_ description: AdapterSnapshot.Description) throws(WeightsError) -> BaseWeights {
+        if let base, base.blob == description.base, base.weightsHash == description.baseHash { return base }
+        let opened = try BaseWeights(
+            file: blobs.path(for: description.base), blob: description.base, config: config,
+            expecting: description.baseHash)
+        base = opened
+        return opened
     }
 
     func wrap<Result>(_ body: () throws -> Result) throws(ComputeError) -> Result {

@@ -112,6 +112,18 @@ struct TrainingBatch {
             advantages: advantages, mask: [Bool](repeating: true, count: old.count))
     }
 
+    /// Places of the pass's groups with a token whose log-prob is not, bit for bit, the sampler's.
+    /// - Parameters:
+    ///   - tokens: the pass's, as `tokenBatch` makes them.
+    ///   - logProbs: one per token, as the learner computed them.
+    func groups(of part: Pass, _ tokens: TokenBatch, differingFrom logProbs: [Float]) -> [Int] {
+        guard tokens.oldLogProbs != logProbs else { return [] }
+        return zip(part.batch.parts, tokens.groups).compactMap { piece, sequences in
+            let isSame = tokens.sequences[sequences].allSatisfy { tokens.oldLogProbs[$0] == logProbs[$0] }
+            return isSame ? nil : piece.group
+        }
+    }
+
     private func completion(_ group: Int, _ place: Int) -> Completion {
         groups[group].completions[taught[group][place].index]
     }

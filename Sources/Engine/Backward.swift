@@ -3,11 +3,11 @@ import CKernels
 import Glibc
 import Weights
 
-/// The backward pass of blocks: gradients of weights are added to `total`, those of rows pass through `rows`.
+/// The backward pass of blocks: gradients of weights are added to `trained`, those of rows pass through `rows`.
 struct BackwardPass {
     let model: TransformerModel
     let batch: FlatBatch
-    let total: Parameters
+    let trained: TrainedWeights
     let rows: TrainingWorkspace.Gradients
 
     private var config: ModelConfig { model.config }
@@ -19,37 +19,49 @@ struct BackwardPass {
         guard let kept = block.kept else { preconditionFailure("BackwardPass: nothing was kept of layer \(layer)") }
         let place = model.parameters.layout.layers[layer]
         let layers = BlockLayers(model.parameters, layer, exact: model.exact)
-        let base = total.base
 
         layers.down.backwardInput(rows.hidden, into: rows.activated, rows: count, threads: threads)
         activation(block)
-        layers.down.backwardWeight(rows.hidden, rows.activated, into: base + place.down, rows: count, threads: threads)
+        weights(layer, .down, layers.down, rows.hidden, rows.activated, at: place.down)
         model.normalize(block.middle, place.middleNorm, into: block.normed, inverse: nil, rows: count)
-        layers.gateUp.backwardWeight(
-            rows.gateUp, block.normed, into: base + place.gateUp, rows: count, threads: threads)
+        weights(layer, .gateUp, layers.gateUp, rows.gateUp, block.normed, at: place.gateUp)
         layers.gateUp.backwardInput(rows.gateUp, into: rows.normed, rows: count, threads: threads)
         norm(place.middleNorm, inverse: kept.middleInverse, x: block.middle)
 
-        layers.output.backwardWeight(
-            rows.hidden, block.attended, into: base + place.output, rows: count, threads: threads)
+        weights(layer, .output, layers.output, rows.hidden, block.attended, at: place.output)
         layers.output.backwardInput(rows.hidden, into: rows.attended, rows: count, threads: threads)
         model.attention.backward(block, batch: batch, from: rows.attended, into: rows.projections)
         position(place, kept)
         model.normalize(block.input, place.inputNorm, into: block.normed, inverse: nil, rows: count)
-        layers.projections.backwardWeight(
-            rows.projections, block.normed, into: base + place.projections,
-            bias: place.projectionBias.map { base + $0 }, rows: count, threads: threads)
+        weights(
+            layer, .projections, layers.projections, rows.projections, block.normed, at: place.projections,
+            bias: place.projectionBias)
         layers.projections.backwardInput(rows.projections, into: rows.normed, rows: count, threads: threads)
         norm(place.inputNorm, inverse: kept.inputInverse, x: block.input)
     }
 
     /// `rows.hidden` holds ∂loss/∂(the first block's input). A token may occur in many rows.
     func embedding() {
+        guard case .all(let total) = trained else { return }
         let cut = Cut(config.hiddenSize)
         threads.parallel(cut.count) { part in
             rows_scatter_add(
                 total.base + model.parameters.layout.embedding, rows.hidden, batch.tokens, Int64(count),
                 Int64(config.hiddenSize), Int64(cut[part].lowerBound), Int64(cut[part].upperBound))
+        }
+    }
+
+    /// What a dense layer's weights, or the adapters over it, have of the gradient.
+    private func weights(
+        _ layer: Int, _ matrix: AdapterTraining.Matrix, _ linear: Linear, _ dy: UnsafePointer<Float>,
+        _ x: UnsafePointer<Float>, at offset: Int, bias: Int? = nil
+    ) {
+        switch trained {
+        case .all(let total):
+            linear.backwardWeight(
+                dy, x, into: total.base + offset, bias: bias.map { total.base + $0 }, rows: count, threads: threads)
+        case .adapters(let adapters):
+            adapters.addGradient(layer: layer, matrix, dy, x, rows: count, threads: threads)
         }
     }
 
@@ -65,11 +77,13 @@ struct BackwardPass {
     /// rows.hidden += gradient of norm(x) by x, given rows.normed.
     private func norm(_ offset: Int, inverse: UnsafePointer<Float>, x: UnsafePointer<Float>) {
         let hidden = config.hiddenSize
-        let cut = Cut(hidden)
-        threads.parallel(cut.count) { part in
-            rmsnorm_backward_weight(
-                total.base + offset, inverse, rows.normed, Int64(hidden), x, Int64(hidden), Int64(count), 1,
-                Int64(hidden), Int64(cut[part].lowerBound), Int64(cut[part].upperBound))
+        if case .all(let total) = trained {
+            let cut = Cut(hidden)
+            threads.parallel(cut.count) { part in
+                rmsnorm_backward_weight(
+                    total.base + offset, inverse, rows.normed, Int64(hidden), x, Int64(hidden), Int64(count), 1,
+                    Int64(hidden), Int64(cut[part].lowerBound), Int64(cut[part].upperBound))
+            }
         }
         threads.parallelRows(count, width: 2 * hidden) { range in
             let at = range.lowerBound * hidden
@@ -105,11 +119,13 @@ struct BackwardPass {
         let stride = config.projectionSize
         let x = raw + heads.lowerBound * dimension
         let dy = rows.projections + heads.lowerBound * dimension
-        let cut = Cut(dimension)
-        threads.parallel(cut.count) { part in
-            rmsnorm_backward_weight(
-                total.base + offset, inverse, dy, Int64(stride), x, Int64(stride), Int64(count), Int64(heads.count),
-                Int64(dimension), Int64(cut[part].lowerBound), Int64(cut[part].upperBound))
+        if case .all(let total) = trained {
+            let cut = Cut(dimension)
+            threads.parallel(cut.count) { part in
+                rmsnorm_backward_weight(
+                    total.base + offset, inverse, dy, Int64(stride), x, Int64(stride), Int64(count),
+                    Int64(heads.count), Int64(dimension), Int64(cut[part].lowerBound), Int64(cut[part].upperBound))
+            }
         }
         threads.parallelRows(count, width: heads.count * dimension) { range in
             let at = range.lowerBound * stride

@@ -38,7 +38,7 @@ final class PackedParameters {
 
 /// One model's products in exact arithmetic. One owner, as the model.
 final class ExactProducts {
-    private let kernel: ExactKernel
+    let kernel: ExactKernel
     private let parameters: Parameters
     private let workspace = ExactWorkspace()
 

@@ -85,9 +85,12 @@ extension ThreadPool {
 }
 
 extension TransformerModel {
-    /// - Parameter attend: reads `projections`, writes `attended` (and `logSums` when kept).
+    /// - Parameters:
+    ///   - again: for a backward pass that follows at once: `output`, which it does not need, is left as it was.
+    ///   - attend: reads `projections`, writes `attended` (and `logSums` when kept).
     func forward(
-        _ layer: Int, _ block: BlockRows, rows: Int, positions: UnsafePointer<Int32>, attend: () -> Void
+        _ layer: Int, _ block: BlockRows, rows: Int, positions: UnsafePointer<Int32>, again: Bool = false,
+        attend: () -> Void
     ) {
         let place = parameters.layout.layers[layer]
         let layers = BlockLayers(parameters, layer, exact: exact)
@@ -100,6 +103,7 @@ extension TransformerModel {
 
         normalize(block.middle, place.middleNorm, into: block.normed, inverse: block.kept?.middleInverse, rows: rows)
         layers.gateUp.forward(block.normed, into: block.gateUp, rows: rows, threads: threads)
+        if again { return }
         let intermediate = config.intermediateSize
         threads.parallelRows(rows, width: 4 * intermediate) { range in
             swiglu_forward(

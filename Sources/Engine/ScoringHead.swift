@@ -106,9 +106,10 @@ final class ScoringHead {
     /// Adds to the gradients of the head and the final norm what the groups of `batch` contribute; dHidden (T, d) is
     /// overwritten. Follows `score` of a batch that holds these groups: theirs are the rows with targets from
     /// `firstRow` on and the scores from `firstScore` on. Retained logits are used up: each group once.
+    /// - Parameter total: nil where both are frozen.
     func backward(
         _ gradients: TokenGradients, batch: FlatBatch, firstRow: Int = 0, firstScore: Int = 0,
-        into dHidden: UnsafeMutablePointer<Float>, accumulating total: Parameters
+        into dHidden: UnsafeMutablePointer<Float>, accumulating total: Parameters?
     ) {
         guard let whole = forward else { preconditionFailure("ScoringHead: backward without score") }
         let rows = batch.headRows.count
@@ -121,13 +122,17 @@ final class ScoringHead {
             replaceByGradient(logits, block, state, gradients, batch)
             let dNormed = state.gradient + block.lowerBound * hidden
             linear.backwardInput(logits, into: dNormed, rows: block.count, threads: threads)
-            linear.backwardWeight(
-                logits, state.normed + block.lowerBound * hidden, into: total.base + parameters.layout.head,
-                rows: block.count, threads: threads)
+            if let total {
+                linear.backwardWeight(
+                    logits, state.normed + block.lowerBound * hidden, into: total.base + parameters.layout.head,
+                    rows: block.count, threads: threads)
+            }
         }
         let norm = parameters.layout.finalNorm
-        addNormWeightGradient(
-            total.base + norm, inverse: state.inverse, dy: state.gradient, x: state.selected, rows: rows)
+        if let total {
+            addNormWeightGradient(
+                total.base + norm, inverse: state.inverse, dy: state.gradient, x: state.selected, rows: rows)
+        }
         threads.parallelRows(rows, width: hidden) { range in
             let at = range.lowerBound * hidden
             rmsnorm_backward_input(

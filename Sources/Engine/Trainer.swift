@@ -2,33 +2,67 @@
 import CKernels
 import Glibc
 import Rollouts
+import Weights
 
-/// Owns gradients and AdamW moments. The learner's whole interface to the model: what it wants is
+/// What an update changes, and where its gradients are summed.
+enum TrainedWeights {
+    case all(Parameters)
+    case adapters(AdapterTraining)
+
+    var all: Parameters? { if case .all(let gradients) = self { gradients } else { nil } }
+
+    var count: Int {
+        switch self {
+        case .all(let gradients): gradients.count
+        case .adapters(let adapters): adapters.layout.elementCount
+        }
+    }
+
+    var gradients: UnsafeMutablePointer<Float> {
+        switch self {
+        case .all(let gradients): gradients.base
+        case .adapters(let adapters): adapters.gradients.baseAddress!
+        }
+    }
+
+    func weights(of model: TransformerModel) -> UnsafeMutablePointer<Float> {
+        switch self {
+        case .all: model.parameters.base
+        case .adapters(let adapters): adapters.values.baseAddress!
+        }
+    }
+}
+
+/// Owns gradients and AdamW's state. The learner's whole interface to the model: what it wants is
 /// ∂loss/∂log-prob (and ∂loss/∂entropy) per token, so no algorithm is known here.
 package final class Trainer {
     package let model: TransformerModel
     package let options: OptimizerOptions
-    /// Sums since the last update, in the order of `ModelConfig.tensors`.
-    package let gradients: Parameters
-    /// Updates made so far, for AdamW's bias correction; set it together with the moments when resuming.
+    private let trained: TrainedWeights
+    /// Updates made so far, for AdamW's bias correction; set it together with `state` when resuming.
     package var updateCount = 0
-    private let first: FloatBuffer
-    private let second: FloatBuffer
+    package let state: OptimizerState
     private let workspace = TrainingWorkspace()
 
-    /// Elements of one part of the update: fixed, so the gradient norm does not depend on the number of threads.
-    private static let partSize = 1 << 16
-
-    package init(model: TransformerModel, options: OptimizerOptions) {
+    /// - Parameter adapters: trained instead of the model's weights; they are merged into them already.
+    package init(model: TransformerModel, options: OptimizerOptions, adapters: AdapterTraining? = nil) {
         self.model = model
         self.options = options
-        gradients = Parameters(config: model.config)
-        first = FloatBuffer(count: gradients.count)
-        second = FloatBuffer(count: gradients.count)
+        trained = adapters.map { .adapters($0) } ?? .all(Parameters(config: model.config))
+        state = OptimizerState(options.state, count: trained.count)
     }
 
-    package var firstMoment: UnsafeMutableBufferPointer<Float> { first.all }
-    package var secondMoment: UnsafeMutableBufferPointer<Float> { second.all }
+    /// Sums since the last update, in the order of `ModelConfig.tensors`.
+    /// - Precondition: all weights are trained.
+    package var gradients: Parameters {
+        guard let gradients = trained.all else { preconditionFailure("Trainer: only adapters have gradients") }
+        return gradients
+    }
+    package var adapters: AdapterTraining? {
+        if case .adapters(let adapters) = trained { adapters } else { nil }
+    }
+    /// What is trained, in the order of `state` and of the gradients.
+    package var shapes: [TensorShape] { adapters?.layout.tensors ?? model.config.tensors }
 
     /// One micro-batch: forward, `gradients` of the scores, backward; adds to the gradients.
     /// The closure must return one number per score; it runs between forward and backward and must not use the model.
@@ -47,7 +81,8 @@ package final class Trainer {
             "Trainer: units of \(units) groups, there are \(groups.count)")
         let batch = FlatBatch(
             groups, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
-        let (layers, rows) = workspace.rows(for: config, count: batch.rowCount)
+        let (layers, rows) = workspace.rows(
+            for: config, count: batch.rowCount, recompute: options.recompute == .blocks)
         forward(batch, layers)
         let scores = model.head.score(
             layers.last!.output, batch: batch, temperature: temperature, retainLogits: true)
@@ -91,10 +126,23 @@ package final class Trainer {
     ) {
         model.head.backward(
             wanted, batch: unit, firstRow: start.headRow, firstScore: start.score, into: rows.hidden,
-            accumulating: gradients)
-        let pass = BackwardPass(model: model, batch: unit, total: gradients, rows: rows)
-        for layer in layers.indices.reversed() { pass.block(layer, layers[layer]) }
+            accumulating: trained.all)
+        let pass = BackwardPass(model: model, batch: unit, trained: trained, rows: rows)
+        for layer in layers.indices.reversed() {
+            if options.recompute == .blocks { forwardAgain(layer, layers[layer], unit) }
+            pass.block(layer, layers[layer])
+        }
         pass.embedding()
+    }
+
+    /// What `pass.block` needs and a later block has overwritten: the same numbers, since a unit's rows depend on no
+    /// others (exact arithmetic) or are all rows (float32).
+    private func forwardAgain(_ layer: Int, _ block: BlockRows, _ unit: FlatBatch) {
+        unit.positions.withUnsafeBufferPointer { positions in
+            model.forward(layer, block, rows: unit.rowCount, positions: positions.baseAddress!, again: true) {
+                model.attention.forward(block, batch: unit)
+            }
+        }
     }
 
     private func forward(_ batch: FlatBatch, _ layers: [BlockRows]) {
@@ -116,38 +164,33 @@ package final class Trainer {
     package func update(learningRate: Double) -> Double {
         let norm = gradientNorm()
         guard norm.isFinite else {
-            memset(gradients.base, 0, gradients.count * MemoryLayout<Float>.stride)
+            memset(trained.gradients, 0, trained.count * MemoryLayout<Float>.stride)
             return norm
         }
         updateCount += 1
-        model.parameters.changed()
         let clipped = options.gradientClip > 0 && norm > options.gradientClip
-        var step = adamw_step(
+        let step = adamw_step(
             gradient_scale: Float(clipped ? options.gradientClip / norm : 1), beta1: Float(options.beta1),
             beta2: Float(options.beta2), epsilon: Float(options.epsilon),
             keep: Float(1 - learningRate * options.weightDecay),
             step_size: Float(learningRate / (1 - pow(options.beta1, Double(updateCount)))),
             second_scale: Float(1 / (1 - pow(options.beta2, Double(updateCount))).squareRoot()))
-        let (count, parameters, gradients) = (gradients.count, model.parameters.base, self.gradients.base)
-        withUnsafePointer(to: &step) { step in
-            model.threads.parallel((count + Trainer.partSize - 1) / Trainer.partSize) { part in
-                let at = part * Trainer.partSize
-                adamw_update(
-                    parameters + at, gradients + at, first.base + at, second.base + at,
-                    Int64(min(Trainer.partSize, count - at)), step)
-            }
-        }
+        state.update(
+            trained.weights(of: model), trained.gradients, step: step, updateCount: updateCount,
+            threads: model.threads)
+        adapters?.merge(into: model.parameters, threads: model.threads)
+        model.parameters.changed()
         return norm
     }
 
     private func gradientNorm() -> Double {
-        let count = gradients.count
-        let parts = (count + Trainer.partSize - 1) / Trainer.partSize
+        let (count, gradients) = (trained.count, trained.gradients)
+        let parts = (count + OptimizerState.partSize - 1) / OptimizerState.partSize
         let sums = [Double](unsafeUninitializedCapacity: parts) { sums, initialized in
             let sums = sums.baseAddress!
             model.threads.parallel(parts) { part in
-                let at = part * Trainer.partSize
-                sums[part] = sum_of_squares(gradients.base + at, Int64(min(Trainer.partSize, count - at)))
+                let at = part * OptimizerState.partSize
+                sums[part] = sum_of_squares(gradients + at, Int64(min(OptimizerState.partSize, count - at)))
             }
             initialized = parts
         }

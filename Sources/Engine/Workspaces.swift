@@ -42,7 +42,8 @@ final class ForwardWorkspace {
 }
 
 /// Rows of a pass that a backward pass follows: what it needs is kept for each layer, about
-/// 3·hidden + P + 2·intermediate floats a token and layer (23 KB for SmolLM2-135M, 0.7 MB for all its layers).
+/// 3·hidden + P + 2·intermediate floats a token and layer (23 KB for SmolLM2-135M, 0.7 MB for all its layers). Where
+/// blocks are computed again, only their inputs are kept (hidden floats a token and layer), and all else is shared.
 final class TrainingWorkspace {
     private let buffer = FloatBuffer(count: 0)
 
@@ -54,10 +55,12 @@ final class TrainingWorkspace {
         var projections, attended, gateUp, activated: UnsafeMutablePointer<Float>
     }
 
-    func rows(for config: ModelConfig, count: Int) -> (layers: [BlockRows], gradients: Gradients) {
+    func rows(
+        for config: ModelConfig, count: Int, recompute: Bool
+    ) -> (layers: [BlockRows], gradients: Gradients) {
         var carver = Carver()
         let inputs = (0...config.layerCount).map { _ in carver.piece(count * config.hiddenSize) }
-        let layers = (0..<config.layerCount).map { _ in LayerPieces(&carver, config, count) }
+        let own = (0..<(recompute ? 1 : config.layerCount)).map { _ in LayerPieces(&carver, config, count) }
         let attendedSize = count * config.headCount * config.headDimension
         let normed = carver.piece(count * config.hiddenSize)
         let activated = carver.piece(count * config.intermediateSize)
@@ -67,8 +70,8 @@ final class TrainingWorkspace {
         let attended = carver.piece(attendedSize)
         let gateUp = carver.piece(count * 2 * config.intermediateSize)
         let pieces = carver.carve(buffer)
-        let rows = layers.enumerated().map { index, layer in
-            layer.rows(
+        let rows = (0..<config.layerCount).map { index in
+            own[recompute ? 0 : index].rows(
                 pieces, input: inputs[index], output: inputs[index + 1], normed: normed, activated: activated)
         }
         return (rows, Gradients(

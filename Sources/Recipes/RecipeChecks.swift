@@ -142,6 +142,9 @@ struct RecipeChecks {
             optimizer.warmupSteps <= options.schedule.steps, "optimizer.warmup_steps",
             "must not exceed schedule.steps (\(options.schedule.steps)), found \(optimizer.warmupSteps)")
         try require(
+            options.lora == nil || options.model.pretrain == nil, "lora",
+            "adapters need a base that stays as it is; with `model.pretrain` all weights are trained: take one out")
+        try require(
             optimizer.finalShare == 0 || optimizer.decay != .constant, "optimizer.final_share",
             "is for `decay: linear` and `decay: cosine`; with `decay: constant` it does nothing")
     }

@@ -161,6 +161,24 @@ extension RecipeKey {
     }
 }
 
+extension RecipeKey {
+    /// A list of words without repetition, at least one.
+    static func choices<Value: RawRepresentable<String> & CaseIterable & Hashable & Sendable>(
+        _ name: String, _ path: Path<[Value]>, _ meaning: String
+    ) -> RecipeKey {
+        let form = "list of one or more of \(Value.allCases.map(\.rawValue).joined(separator: ", "))"
+        return RecipeKey(plain: name, form: form, meaning: meaning) {
+            guard case .sequence(let items) = $0.content else { return false }
+            let values = items.compactMap { $0.text.flatMap(Value.init(rawValue:)) }
+            guard values.count == items.count, !values.isEmpty, Set(values).count == values.count else { return false }
+            $1[keyPath: path] = values
+            return true
+        } write: {
+            .texts($0[keyPath: path].map(\.rawValue))
+        }
+    }
+}
+
 /// What a text must be beyond being text.
 struct TextRestriction: Sendable {
     let text: String

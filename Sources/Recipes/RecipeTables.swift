@@ -14,6 +14,7 @@ enum RecipeTables {
             .section("rollout", \.rollout, rollout, "How completions are sampled."),
             .section("algorithm", \.algorithm, algorithm, "What the learner makes of rewards."),
             .section("optimizer", \.optimizer, optimizer, "How weights are changed (AdamW)."),
+            .optionalSection("lora", \.lora, lora, "Train low-rank adapters over a frozen model; null: all weights."),
             .section("schedule", \.schedule, schedule, "How long, and how far sampling may run ahead."),
             .section("evaluation", \.evaluation, evaluation, "Held-out evaluation during the run."),
             .section("checkpoint", \.checkpoint, checkpoint, "Places the run can go on from."),
@@ -177,6 +178,16 @@ enum RecipeTables {
                 "weight_decay", \.weightDecay, .from(0), "Share of a weight taken off per step and learning rate."),
             .number("gradient_clip", \.gradientClip, .from(0), "Largest global gradient norm; 0 is off."),
             .integer("token_budget", \.tokenBudget, 16...16_777_216, "Most tokens in one micro-batch."),
+            .choice("state", \.state, "What AdamW's two moments are kept in: 8, 4 or about 2 bytes a weight."),
+            .choice("recompute", \.recompute, "blocks: memory for one block's activations, about a tenth more time."),
+        ])
+
+    static let lora = RecipeTable<LoRAOptions>(
+        { LoRAOptions() },
+        [
+            .integer("rank", \.rank, 1...1024, "Inner dimension of an adapter's two matrices."),
+            .number("alpha", \.alpha, .above(0), "Their product counts alpha / rank."),
+            .choices("target_modules", \.targetModules, "Which dense layers of every block have adapters."),
         ])
 
     static let schedule = RecipeTable<ScheduleOptions>(

@@ -28,6 +28,7 @@ package enum KeyedRandom {
         case generatedTask = 4
         case rewardShuffling = 5
         case jitter = 6
+        case rounding = 7
     }
 
     /// 64 random bits for (seed, use, a, b): `a` and `b` name the place, each below 2^56 and 2^64.

@@ -11,6 +11,8 @@ package struct RunOptions: Equatable, Sendable, Codable {
     package var rollout = RolloutOptions()
     package var algorithm = AlgorithmOptions()
     package var optimizer = OptimizerOptions()
+    /// nil trains all weights.
+    package var lora: LoRAOptions?
     package var schedule = ScheduleOptions()
     package var evaluation = EvaluationOptions()
     package var checkpoint = CheckpointOptions()
@@ -211,6 +213,17 @@ package struct AlgorithmOptions: Equatable, Sendable, Codable {
 
 package struct OptimizerOptions: Equatable, Sendable, Codable {
     package enum Decay: String, Sendable, Codable, CaseIterable { case constant, linear, cosine }
+    /// What AdamW's two moments are kept in: 8, 4 or about 2 bytes a weight together.
+    package enum State: String, Sendable, Codable, CaseIterable {
+        case float32, bfloat16
+        case eightBit = "8bit"
+    }
+    /// What of the forward pass the backward pass computes again instead of keeping it.
+    package enum Recompute: String, Sendable, Codable, CaseIterable {
+        case none
+        /// Everything inside a block: only each block's input is kept.
+        case blocks
+    }
     package var learningRate = 1e-6
     package var warmupSteps = 0
     package var decay = Decay.constant
@@ -224,6 +237,27 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
     package var gradientClip = 1.0
     /// Most tokens (prompt tokens counted once per group) in one micro-batch.
     package var tokenBudget = 2048
+    package var state = State.float32
+    package var recompute = Recompute.none
+    package init() {}
+}
+
+/// Low-rank adapters trained over a frozen model. Source: LoRA, arXiv:2106.09685.
+package struct LoRAOptions: Hashable, Sendable, Codable {
+    /// The dense layers of a block, by the names that Hugging Face's PEFT has for them.
+    package enum Module: String, Sendable, Codable, CaseIterable {
+        case query = "q_proj"
+        case key = "k_proj"
+        case value = "v_proj"
+        case output = "o_proj"
+        case gate = "gate_proj"
+        case up = "up_proj"
+        case down = "down_proj"
+    }
+    package var rank = 16
+    /// The product of the two matrices counts alpha / rank.
+    package var alpha = 32.0
+    package var targetModules = Module.allCases
     package init() {}
 }
 

@@ -14,9 +14,10 @@ package struct BlobReference: Hashable, Sendable, Codable {
 /// A published policy version.
 package struct PolicyManifest: Hashable, Sendable, Codable {
     package var version: PolicyVersion
-    /// Hash over every tensor's name, shape, type and bytes, in order: what "the same weights" means.
+    /// Hash over every tensor's name, shape, type and bytes, in order: what "the same weights" means. Of adapters: over
+    /// their base's hash too.
     package var weightsHash: Digest
-    /// A safetensors snapshot of all tensors.
+    /// A safetensors snapshot of all tensors, or of adapters, whose metadata names the base's blob.
     package var weights: BlobReference
     /// The optimizer state that belongs to these weights, where a checkpoint asked for it.
     package var optimizer: BlobReference?

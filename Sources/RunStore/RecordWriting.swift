@@ -78,10 +78,12 @@ struct RecordWriter {
                 database, sql: "SELECT 1 FROM drops WHERE purpose = ? AND step = ? AND ordinal = ?",
                 arguments: StatementArguments(key.arguments)) != nil
         if let stored = try RecordReader(database: database).group(key) {
-            guard stored.completions.map(\.text) == completions.map(\.text),
-                stored.isCompacted
-                    || (stored.prompt == prompt && stored.completions.elementsEqual(completions, by: sameBits))
-            else {
+            let isSame =
+                stored.completions.map(\.text) == completions.map(\.text)
+                && (stored.isCompacted
+                    || (stored.prompt == prompt && stored.completions.elementsEqual(completions, by: sameBits)))
+            // What was dropped may come again as something else: its policy or its sampler was another one.
+            guard isSame || isDropped else {
                 throw conflict(
                     key.words,
                     "other completions are stored under this name: sampling it again did not give the same tokens")

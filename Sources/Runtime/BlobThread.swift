@@ -28,11 +28,12 @@ package struct BlobThread {
 
     /// - Parameters:
     ///   - coordinatorAddress: where the worker joined; its host replaces that of the welcome's blob address.
+    ///   - curve: how to connect to it; nil without encryption.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
     ///   - isLearner: fetches optimizer states too.
     package init(
-        answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address, cacheDirectory: String,
-        isLearner: Bool
+        answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address,
+        curve: CurveClient? = nil, cacheDirectory: String, isLearner: Bool
     ) throws {
         let orders = orders
         thread = try NamedThread("weights") {
@@ -44,7 +45,7 @@ package struct BlobThread {
                         do {
                             let made = try BlobSession(
                                 welcome, context: context, coordinatorAddress: coordinatorAddress,
-                                cacheDirectory: cacheDirectory, isLearner: isLearner)
+                                curve: curve, cacheDirectory: cacheDirectory, isLearner: isLearner)
                             session = made
                             let bytes = try made.bundle(welcome.modelBundle)
                             answers.put(.bundle(welcome, bytes, blobDirectory: made.store.directory))
@@ -88,7 +89,8 @@ private final class BlobSession {
     private var cached: [BlobReference] = []
 
     init(
-        _ welcome: Welcome, context: Context, coordinatorAddress: Address, cacheDirectory: String, isLearner: Bool
+        _ welcome: Welcome, context: Context, coordinatorAddress: Address, curve: CurveClient?, cacheDirectory: String,
+        isLearner: Bool
     ) throws {
         self.isLearner = isLearner
         cancel = try CancelFlag()
@@ -99,7 +101,7 @@ private final class BlobSession {
         } else {
             store = try BlobStore(directory: cacheDirectory)
             let address = try Address(welcome.blobAddress).reached(as: coordinatorAddress)
-            client = try BlobClient(context, connect: address)
+            client = try BlobClient(context, connect: address, curve: curve)
         }
     }
 
@@ -118,6 +120,11 @@ private final class BlobSession {
         if isLearner, let optimizer = manifest.optimizer { wanted.append(optimizer) }
         for reference in wanted { try get(reference) }
         guard isRemote else { return }
+        // Adapters name their base, which stays in the cache from version to version.
+        if let base = try AdapterSnapshot.describe(file: store.path(for: manifest.weights))?.base {
+            try get(base)
+            wanted.append(base)
+        }
         cached.removeAll { wanted.contains($0) }
         cached += wanted
         while cached.count > 4 { try store.remove(cached.removeFirst()) }

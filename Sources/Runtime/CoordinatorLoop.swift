@@ -22,8 +22,17 @@ package protocol CoordinatorShell: AnyObject {
     func observe(_ coordinator: Coordinator, at now: MonotonicTime)
     /// Child processes that ended, log lines, and when to look again.
     func tend(at now: MonotonicTime) -> MonotonicTime?
+    /// Why a worker may not be who it says under the key that its connection proved (nil: none was); nil: it may.
+    func objection(to hello: Hello, key: PublicKey?) -> String?
+    /// Keys that are not admitted any more, each once.
+    func takeRevokedKeys() -> [PublicKey]
     /// Processes of this host that are known to have ended since the last call: their silence need not be waited for.
     func takeEndedProcesses() -> [Int32]
+}
+
+extension CoordinatorShell {
+    package func objection(to hello: Hello, key: PublicKey?) -> String? { nil }
+    package func takeRevokedKeys() -> [PublicKey] { [] }
 }
 
 /// Runs the core over a link until it finishes.
@@ -34,8 +43,10 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private let wake: WakePipe
     private let runName: String
     private var pending: [Event] = []
-    /// One per connection that was heard from; looked up by peer, never iterated.
-    private var conversations: [PeerIdentifier: Conversation] = [:]
+    private var connections = PeerConnections()
+    /// What is read of connections that did not say hello yet, together.
+    private var strangers = RateBudget(burst: 4096, perSecond: 1024)
+    private var refusals = RefusalTally()
     /// Connections of this host's worker processes; looked up, never iterated.
     private var localPeers: [Int32: PeerIdentifier] = [:]
     private let host = ProcessInfo.processInfo.hostName
@@ -68,8 +79,11 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             for process in shell.takeEndedProcesses() {
                 guard let peer = localPeers.removeValue(forKey: process) else { continue }
                 handle(.received(.goodbye(reason: "its process ended"), from: peer))
-                conversations[peer] = nil
+                connections[peer] = nil
             }
+            for key in shell.takeRevokedKeys() { withdraw(key) }
+            for line in refusals.take(at: now) { shell.note(Note(.warning, line)) }
+            connections.prune(at: now)
             if outcome != nil { continue }
             let deadline = [core.nextDeadline, tended, nextLook].compactMap { $0 }.min() ?? nextLook
             _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
@@ -98,9 +112,13 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         for _ in 0..<1024 {
             guard let arrival = link.receive() else { return }
             switch arrival {
-            case .frame(let frame, let peer): receive(frame, from: peer)
+            case .frame(let frame, let peer, let key): receive(frame, from: peer, key)
             case .malformed(let peer):
-                shell.note(Note(.warning, "a message from \(peer) was dropped: it is not one frame"))
+                if connections[peer] == nil {
+                    refusals.add("a stranger's message was dropped: it is not one frame", at: .now)
+                } else {
+                    handle(.misbehaved(peer, reason: "sent a message that is not one frame"))
+                }
             }
             drainPending()
             if outcome != nil { return }
@@ -108,25 +126,81 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     }
 
     /// A peer that was not heard from before may only say hello, and only briefly.
-    private mutating func receive(_ frame: [UInt8], from peer: PeerIdentifier) {
-        let known = conversations[peer]
-        var conversation = known ?? .coordinator(run: runName)
-        let limit = known == nil ? WireLimits.payloadBytesBeforeAdmission : WireLimits.maximumPayloadBytes
+    private mutating func receive(_ frame: [UInt8], from peer: PeerIdentifier, _ key: PublicKey?) {
+        let now = MonotonicTime.now
+        let isKnown = connections[peer] != nil
+        var connection =
+            connections[peer]
+            ?? PeerConnection(conversation: .coordinator(run: runName), key: key, lastHeard: now)
+        guard !connection.isRefused else { return }
+        connection.lastHeard = now
+        if isKnown {
+            let isWithin = connection.budget.take(at: now)
+            if !isWithin { connection.budget.grant(PeerConnection.burst) }
+            connections[peer] = connection
+            guard isWithin else { return handle(.misbehaved(peer, reason: "sent more than it was asked for")) }
+        } else if !strangers.take(at: now) {
+            return refusals.add("strangers say more than can be read; some of it was dropped", at: now)
+        }
+        let limit = isKnown ? WireLimits.maximumPayloadBytes : WireLimits.payloadBytesBeforeAdmission
         do throws(WireError) {
-            let received = try conversation.open(frame, payloadLimitBytes: limit)
-            if known == nil {
-                guard case .hello = received.message else { return }
+            let received = try connection.conversation.open(frame, payloadLimitBytes: limit)
+            if case .hello(let hello) = received.message {
+                if let objection = shell.objection(to: hello, key: key) {
+                    return refuse(peer, connection, objection)
+                }
+                if key == nil, hello.host == host { localPeers[hello.processIdentifier] = peer }
+            } else if !isKnown {
+                return
             }
-            if case .hello(let hello) = received.message, hello.host == host {
-                localPeers[hello.processIdentifier] = peer
-            }
-            conversations[peer] = conversation
+            connections[peer] = connection
             if received.missed > 0 {
                 shell.note(Note(.warning, "\(received.missed) messages from \(peer) were lost; leases make them good"))
             }
             handle(.received(received.message, from: peer))
         } catch {
-            shell.note(Note(.warning, "a message from \(peer) was dropped: \(error)"))
+            drop(error, from: peer, connection, isKnown: isKnown)
+        }
+    }
+
+    /// Damage on the way and frames of an earlier connection are nobody's fault; what is no message is.
+    private mutating func drop(
+        _ error: WireError, from peer: PeerIdentifier, _ connection: PeerConnection, isKnown: Bool
+    ) {
+        switch error.kind {
+        case .version(let theirs):
+            let ours = ProtocolVersion.current
+            refuse(
+                peer, connection,
+                "a worker speaks protocol \(theirs.major).\(theirs.minor), this coordinator "
+                    + "\(ours.major).\(ours.minor); install the same version on both hosts")
+        case .message where isKnown, .tooLarge where isKnown:
+            handle(.misbehaved(peer, reason: "sent what is no message: \(error)"))
+        default:
+            let who = isKnown ? "a worker" : "a stranger"
+            refusals.add("a message of \(who) was dropped: \(error)", at: .now)
+        }
+    }
+
+    /// Says why not, and hears nothing more over this connection.
+    private mutating func refuse(_ peer: PeerIdentifier, _ connection: PeerConnection, _ reason: String) {
+        var connection = connection
+        refusals.add("refused: \(reason)", at: .now)
+        // If it does not arrive, the worker hears nothing and asks again.
+        _ = link.send(connection.conversation.seal(.refused(reason: reason)), to: peer)
+        connection.isRefused = true
+        connections[peer] = connection
+    }
+
+    /// What these workers were doing is given to others.
+    private mutating func withdraw(_ key: PublicKey) {
+        for peer in connections.peers(with: key) {
+            guard var connection = connections[peer], !connection.isRefused else { continue }
+            let reason = "the admission of this worker was revoked; it needs a new invitation"
+            _ = link.send(connection.conversation.seal(.shutdown(reason: reason)), to: peer)
+            connection.isRefused = true
+            connections[peer] = connection
+            handle(.received(.goodbye(reason: "its admission was revoked"), from: peer))
         }
     }
 
@@ -168,12 +242,17 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: Effect) throws {
         switch effect {
         case .send(let message, let peer):
-            var conversation = conversations[peer] ?? .coordinator(run: runName)
-            let frame = conversation.seal(message)
-            conversations[peer] = conversation
+            var connection =
+                connections[peer]
+                ?? PeerConnection(conversation: .coordinator(run: runName), key: nil, lastHeard: .now)
+            let frame = connection.conversation.seal(message)
+            connection.budget.grant(PeerConnection.perFrameSent)
+            // A worker that is refused makes its socket anew before it says anything else.
+            if case .refused = message { connection.isRefused = true }
+            connections[peer] = connection
             // A peer that lets a full queue pile up is as good as gone: its leases go to others.
             if link.send(frame, to: peer) != .sent {
-                conversations[peer] = nil
+                connections[peer] = nil
                 pending.append(.disconnected(peer))
             }
         case .persist:

@@ -39,7 +39,7 @@ package struct EvaluateJob {
         let options = try resolve(found)
         let session = RunSession(
             options: options, directory: RunDirectory(path: folder, name: "evaluate"),
-            layout: try LocalLayout("rollout=1,verifier=1", options: options.cluster), listen: [], insecure: false,
+            layout: try LocalLayout("rollout=1,verifier=1", options: options.cluster), listen: .nowhere,
             plain: true, quiet: true, asksEveryRow: true, subject: found)
         let result = try session.execute()
         switch result.outcome {

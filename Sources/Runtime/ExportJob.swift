@@ -8,13 +8,16 @@ package struct ExportJob {
     var subject: String
     var format: String
     var elementType: String
+    var merge: Bool
     var output: String?
     var runs: String
 
-    package init(subject: String, format: String, elementType: String, output: String?, runs: String) {
+    /// - Parameter merge: of a run that trained adapters, the adapted model instead of the adapters.
+    package init(subject: String, format: String, elementType: String, merge: Bool, output: String?, runs: String) {
         self.subject = subject
         self.format = format
         self.elementType = elementType
+        self.merge = merge
         self.output = output
         self.runs = runs
     }
@@ -25,10 +28,30 @@ package struct ExportJob {
             throw RuntimeError("unknown element type `\(elementType)`: f32, f16 or bf16")
         }
         let found = try Subject.find(subject, runs: runs)
+        let adapters = try found.loadAdapters()
+        guard adapters != nil || !merge else {
+            throw RuntimeError("`\(subject)` has no adapters to merge: leave --merge out")
+        }
+        guard adapters == nil || merge || self.format != "gguf" else {
+            throw RuntimeError("the adapters of `\(subject)` are exported as safetensors; for GGUF give --merge too")
+        }
         let model = try found.load()
         let parameters = UnsafeBufferPointer(model.values)
         let target = output ?? defaultOutput(found)
-        if self.format == "gguf" {
+        func tokenizerFiles() throws -> [String: [UInt8]] {
+            Dictionary(uniqueKeysWithValues: try model.tokenizer.huggingFaceFiles().map { ($0.name, $0.bytes) })
+        }
+        if let adapters, !merge {
+            let files = try tokenizerFiles()
+            try adapters.values.withUnsafeBufferPointer {
+                try Export.adapters(
+                    $0, layout: adapters.layout, baseModel: adapters.baseModel, format: format,
+                    tokenizerFiles: files, to: target)
+            }
+            Output.line(
+                "Wrote \(target)/ (adapters, \(elementType)); PEFT's from_pretrained loads it over "
+                    + "`\(adapters.baseModel)`; --merge writes the adapted model instead.")
+        } else if self.format == "gguf" {
             try Export.gguf(
                 config: model.config, parameters: parameters, format: format, name: name(found),
                 tokenizerMetadata: model.tokenizer.ggufFields.map { ($0.key, GGUFValue($0.value)) }, to: target)
@@ -36,8 +59,7 @@ package struct ExportJob {
         } else {
             try Export.huggingFace(
                 config: model.config, parameters: parameters, format: format,
-                tokenizerFiles: Dictionary(
-                    uniqueKeysWithValues: try model.tokenizer.huggingFaceFiles().map { ($0.name, $0.bytes) }),
+                tokenizerFiles: try tokenizerFiles(),
                 beginToken: model.tokenizer.bos.map(Int.init), endTokens: model.tokenizer.endTokens.map(Int.init),
                 to: target)
             Output.line("Wrote \(target)/ (safetensors, \(elementType)); transformers' from_pretrained loads it.")

@@ -145,7 +145,7 @@ package final class ModelSession {
         while true {
             if stop() { return nil }
             while let arrival = link.receive() {
-                guard case .frame(let frame, let peer) = arrival else { continue }
+                guard case .frame(let frame, let peer, _) = arrival else { continue }
                 // Another connection (the worker restarted) begins another conversation.
                 if peer != worker { conversation = .coordinator(run: "session") }
                 let message = try conversation.open(frame).message

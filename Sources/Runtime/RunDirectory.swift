@@ -1,6 +1,7 @@
 // Where a run keeps its things.
 
 import Foundation
+import Transport
 
 /// `runs/NAME/` and the paths inside it.
 package struct RunDirectory: Sendable {
@@ -30,6 +31,10 @@ package struct RunDirectory: Sendable {
     package var logs: String { url.appendingPathComponent("logs").path }
     package var blobs: String { url.appendingPathComponent("blobs").path }
     package var tensorBoard: String { url.appendingPathComponent("tensorboard").path }
+    /// For its owner alone.
+    package var keys: String { url.appendingPathComponent("keys").path }
+    package var coordinatorKey: String { keys + "/coordinator.key" }
+    package var access: String { keys + "/access.sqlite" }
     package var status: String { url.appendingPathComponent("status.json").path }
 
     package var exists: Bool { FileManager.default.fileExists(atPath: store) }
@@ -44,11 +49,16 @@ package struct RunDirectory: Sendable {
         }
     }
 
-    /// A socket path that fits a Unix socket address (107 bytes): in the run's folder, or in a private temporary one,
-    /// which `removeSockets` removes.
-    package func socketAddress(_ purpose: String) throws(RuntimeError) -> String {
-        let inside = url.appendingPathComponent("\(purpose).sock").path
-        if inside.utf8.count <= 100 { return "ipc://\(inside)" }
+    /// A socket path that fits a Unix socket address (107 bytes): in a folder of mode 0700 inside the run's, or in a
+    /// temporary one. Local workers are not asked for keys: who may enter the folder may join. `removeSockets` removes
+    /// it.
+    package func socketAddress(_ purpose: String) throws -> String {
+        let own = url.appendingPathComponent("sockets").path
+        let inside = "\(own)/\(purpose)"
+        if inside.utf8.count <= Address.longestPathBytes {
+            try PrivateFolder.ensure(own)
+            return "ipc://\(inside)"
+        }
         let template = "/tmp/rookery-\(getuid())-XXXXXX"
         var bytes = Array(template.utf8CString)
         guard mkdtemp(&bytes) != nil else {

@@ -14,8 +14,7 @@ package struct RunSession {
     var options: RunOptions
     var directory: RunDirectory
     var layout: LocalLayout
-    var listen: [Address]
-    var insecure: Bool
+    var listen: ListenPlan
     var plain: Bool
     /// Nothing on the screen but warnings.
     var quiet = false
@@ -80,28 +79,33 @@ package struct RunSession {
         let context = try Context()
         let controlAddress = try directory.socketAddress("control")
         let blobAddress = try directory.socketAddress("blobs")
-        let link = try ControlServer(context, listen: [try Address(controlAddress)] + listen)
+        // Before anything listens: without it nobody is let in.
+        let gate = listen.encrypted.isEmpty ? nil : try AccessGate(directory, context: context, wake: wake)
+        let link = try ControlServer(
+            context, listen: [try Address(controlAddress)] + listen.plain, curve: gate?.listener(listen.encrypted))
         let addresses = Array(link.addresses.dropFirst())
         let blobServer = try BlobServer(
-            context, listen: [try Address(blobAddress)] + listen.map(ListenAddress.forBlobs),
-            storage: StoredBlobs(blobs))
+            context, listen: [try Address(blobAddress)] + listen.plain.map(ListenAddress.forBlobs),
+            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)), storage: StoredBlobs(blobs),
+            uploaders: gate?.access.learners)
+        try gate?.openJoining(listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)))
         defer {
+            gate?.stop()
             blobServer.stop()
             directory.removeSockets([controlAddress, blobAddress])
-        }
-        if insecure && listen.contains(where: { !$0.isLoopback }) {
-            screen.show(Note(.warning, "listening without encryption or keys: anyone who reaches this host can join"))
         }
 
         let start = try runStart(
             model: model, prompts: prompts, store: store, resumed: resumed?.content,
-            blobAddress: (blobServer.addresses.dropFirst().first ?? blobServer.addresses[0]).description, blobs: blobs)
+            blobAddress: announcedBlobs(blobServer.addresses).description, blobs: blobs)
         let workers = layout.isEmpty ? nil : try LocalWorkers(address: controlAddress, logFolder: directory.logs)
         let shell = try RunShell(
             directory: directory, options: options, store: store, blobs: blobs, prompts: prompts,
             bundle: try blobs.read(model.bundle, offset: 0, count: model.bundle.byteCount), workers: workers, log: log,
             screen: screen,
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
+        shell.gate = gate
+        shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
             try workers?.start(roles: roles, threads: threads)
@@ -131,7 +135,8 @@ package struct RunSession {
         var fresh = RunStart(
             run: directory.name, checkpoint: Checkpoint(step: 0, manifest: model.base, nextPosition: 0),
             welcome: welcome,
-            evaluationPrompts: try prompts.evaluation(options.evaluation.prompts, everyRow: asksEveryRow))
+            evaluationPrompts: try prompts.evaluation(options.evaluation.prompts, everyRow: asksEveryRow),
+            vocabularyCount: model.config.vocabularySize)
         if let pretrain = options.model.pretrain { fresh.pretraining = try prompts.pretraining(pretrain) }
         if store.leaseEpoch() == 0 { return fresh }
         var start = RunHistory(try store.records()).resumed(fresh, leaseEpoch: store.leaseEpoch())
@@ -164,10 +169,23 @@ package struct RunSession {
         rmdir(directory.blobs)
     }
 
+    /// Workers that see the run's folder need none; the others are on TCP.
+    private func announcedBlobs(_ addresses: [Address]) -> Address {
+        let tcp = addresses.first { if case .tcp = $0 { true } else { false } }
+        return tcp ?? addresses.dropFirst().first ?? addresses[0]
+    }
+
     private func announce(_ addresses: [Address], on screen: Screen) {
-        for address in addresses {
+        for address in addresses.prefix(listen.plain.count) {
             let joined = address.seen(from: .tcp(host: ProcessInfo.processInfo.hostName, port: 0))
             screen.say("Workers join with: worker join \(joined)\(joined.isLoopback ? "" : " --insecure")")
+        }
+        let encrypted = addresses.dropFirst(listen.plain.count)
+        if !encrypted.isEmpty {
+            let runs = (directory.shown as NSString).deletingLastPathComponent
+            let command = "coordinator invite \(directory.name)" + (runs == "runs" ? "" : " --runs \(runs)")
+            let places = encrypted.map(\.description).joined(separator: ", ")
+            screen.say("Listening, encrypted, on \(places). Workers join with a token: \(command)")
         }
     }
 
@@ -175,14 +193,16 @@ package struct RunSession {
         let program = CommandLine.arguments.first ?? "coordinator"
         let runs = (directory.shown as NSString).deletingLastPathComponent
         let place = runs == "runs" ? "" : " --runs \(runs)"
+        let export = options.lora == nil
+            ? "--format gguf\(place)\n    take it elsewhere (or --format safetensors)"
+            : "--format safetensors\(place)\n    take the adapters to PEFT (with --merge the adapted model, gguf too)"
         return """
 
             Everything is in \(directory.shown)/: metrics.jsonl (one object a step), tensorboard/, checkpoints/, logs/.
             Try next:
               \(program) sample \(directory.name)\(place)
                 talk to the trained model
-              \(program) export \(directory.name) --format gguf\(place)
-                take it elsewhere (or --format safetensors)
+              \(program) export \(directory.name) \(export)
               \(program) start RECIPE --set verifier.shuffle=true --name control\(place)
                 the same with rewards that say nothing
             """

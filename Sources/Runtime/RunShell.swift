@@ -6,6 +6,7 @@ import Foundation
 import Rollouts
 import RunStore
 import Telemetry
+import Transport
 import Weights
 
 /// The real shell of a run. Loop thread only.
@@ -28,6 +29,11 @@ package final class RunShell: CoordinatorShell {
     /// Where the run would go on from.
     private var checkpointVersion: PolicyVersion
     package private(set) var evaluations: [EvaluationReport]
+    /// Where workers of other hosts come in; nil for a run that has no such door.
+    package var gate: AccessGate?
+    /// Listening without encryption or keys for other hosts: said once a minute.
+    package var isOpen = false
+    private var nextWarning = MonotonicTime.zero
 
     /// - Parameter policies: what blobs there may be, the one the run goes on from first.
     package init(
@@ -110,7 +116,8 @@ package final class RunShell: CoordinatorShell {
     }
 
     private func forgetBlobs(where isOld: (PolicyVersion) -> Bool) {
-        let keepBase = options.algorithm.klCoefficient > 0
+        // Adapters are nothing without what they adapt.
+        let keepBase = options.algorithm.klCoefficient > 0 || options.lora != nil
         let gone = published.filter { isOld($0.version) && !(keepBase && $0.version == .base) }
         published.removeAll { gone.contains($0) }
         for manifest in gone where !published.contains(where: { $0.weights == manifest.weights }) {
@@ -135,9 +142,20 @@ package final class RunShell: CoordinatorShell {
         } catch {
             note(Note(.warning, "the status file could not be written: \(error)"))
         }
+        do {
+            try gate?.observe(status.workers, at: now)
+        } catch {
+            note(Note(.warning, "who is connected could not be stored: \(error)"))
+        }
     }
 
     package func tend(at now: MonotonicTime) -> MonotonicTime? {
+        for line in gate?.tend(at: now) ?? [] { note(line) }
+        if isOpen, now >= nextWarning {
+            nextWarning = now + .seconds(60)
+            note(
+                Note(.warning, "--insecure: no encryption, no keys; anyone who reaches this host can join the run"))
+        }
         guard let workers else { return nil }
         do throws(RuntimeError) {
             try workers.reap(now: now)
@@ -147,6 +165,12 @@ package final class RunShell: CoordinatorShell {
         for text in workers.takeNotes() { note(Note(.warning, text)) }
         return workers.nextDeadline
     }
+
+    package func objection(to hello: Hello, key: PublicKey?) -> String? {
+        key.flatMap { gate?.access.objection(to: hello, key: $0) }
+    }
+
+    package func takeRevokedKeys() -> [PublicKey] { gate?.takeRevokedKeys() ?? [] }
 
     package func takeEndedProcesses() -> [Int32] { workers?.takeEnded() ?? [] }
 
@@ -162,8 +186,10 @@ package final class RunShell: CoordinatorShell {
     }
 
     private func writeCheckpoint(_ checkpoint: Checkpoint) throws {
+        let weights = checkpoint.manifest.weights
         try checkpoints.write(
-            step: checkpoint.step, weights: checkpoint.manifest.weights, optimizer: checkpoint.manifest.optimizer,
+            step: checkpoint.step, weights: weights, optimizer: checkpoint.manifest.optimizer,
+            base: try AdapterSnapshot.describe(file: blobs.path(for: weights))?.base,
             state: StoredCheckpoint.encode(checkpoint, bundle: bundle), from: blobs)
     }
 }

@@ -17,13 +17,14 @@ package struct StartJob {
     var local: String?
     var listen: [String]
     var resume: Bool
+    var encrypt: Bool
     var insecure: Bool
     var plain: Bool
     var runs: String
 
     package init(
         recipe: String, name: String?, overrides: [String], local: String?, listen: [String], resume: Bool,
-        insecure: Bool, plain: Bool, runs: String
+        encrypt: Bool, insecure: Bool, plain: Bool, runs: String
     ) {
         self.recipe = recipe
         self.name = name
@@ -31,6 +32,7 @@ package struct StartJob {
         self.local = local
         self.listen = listen
         self.resume = resume
+        self.encrypt = encrypt
         self.insecure = insecure
         self.plain = plain
         self.runs = runs
@@ -42,8 +44,8 @@ package struct StartJob {
         if let name { options.name = name }
         try RunDirectory.check(name: options.name)
         let layout = try LocalLayout(local, options: options.cluster)
-        let addresses = try ListenAddress.parse(listen, insecure: insecure)
-        if layout.isEmpty && addresses.isEmpty {
+        let listening = try ListenPlan(listen, encrypt: encrypt, insecure: insecure)
+        if layout.isEmpty && listening.isEmpty {
             throw RuntimeError("with --local none nobody can work: give --listen, so that workers can join")
         }
         let directory = RunDirectory(runs: runs, name: options.name)
@@ -57,8 +59,7 @@ package struct StartJob {
             options = try resumedOptions(options, directory)
         }
         return try RunSession(
-            options: options, directory: directory, layout: layout, listen: addresses, insecure: insecure,
-            plain: plain
+            options: options, directory: directory, layout: layout, listen: listening, plain: plain
         ).run()
     }
 
@@ -129,32 +130,5 @@ package struct LocalLayout: Equatable, Sendable {
         for _ in 0..<verifier { list.append(([.verifier], 1)) }
         for _ in 0..<learner { list.append(([.learner], max(1, cores))) }
         return list
-    }
-}
-
-/// Where other hosts join, checked.
-package enum ListenAddress {
-    /// Bulk has its own port, the next one, so that a tunnel or a firewall can be told; the welcome tells workers.
-    /// Any free port where the control port is any free one too.
-    package static func forBlobs(_ control: Address) -> Address {
-        switch control {
-        case .tcp(let host, let port): .tcp(host: host, port: port == 0 ? 0 : port + 1)
-        case .ipc(let path): .ipc(path: path + "-blobs")
-        }
-    }
-
-    package static func parse(_ texts: [String], insecure: Bool) throws -> [Address] {
-        try texts.map { text in
-            let address = try Address(text)
-            if !address.isLoopback && !insecure {
-                throw RuntimeError(
-                    "\(text) is open to other hosts without encryption or keys: use a loopback address "
-                        + "(tcp://127.0.0.1:PORT, ipc://PATH), or accept it with --insecure")
-            }
-            if case .tcp(_, UInt16.max) = address {
-                throw RuntimeError("\(text): bulk data needs the next port too, and there is none after 65535")
-            }
-            return address
-        }
     }
 }

@@ -35,6 +35,7 @@ package struct StoredCheckpoint {
             if let file = folder.optimizerFile, let optimizer = folder.optimizer {
                 try blobs.link(file, as: optimizer)
             }
+            if let file = folder.baseFile, let base = folder.base { try blobs.link(file, as: base) }
         }
     }
 

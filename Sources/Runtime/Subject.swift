@@ -50,6 +50,23 @@ package enum Subject {
         return try StoredCheckpoint(found)
     }
 
+    /// The adapters of a run that trained some, and what PEFT calls the model they adapt; nil for whole weights.
+    package func loadAdapters() throws(RuntimeError) -> LoadedAdapters? {
+        guard case .run(_, let options, let checkpoint) = self else { return nil }
+        let file = checkpoint.folder.weightsFile
+        return try ModelPreparation.weights {
+            guard let description = try AdapterSnapshot.describe(file: file) else { return nil }
+            let bundle = try ModelBundle.decode(checkpoint.bundle)
+            let layout = AdapterLayout(config: bundle.config, options: description.options)
+            var values = [Float](repeating: 0, count: layout.elementCount)
+            try values.withUnsafeMutableBufferPointer { room in
+                _ = try AdapterSnapshot.read(
+                    file: file, layout: layout, expecting: checkpoint.content.manifest.weightsHash, into: room)
+            }
+            return LoadedAdapters(layout: layout, values: values, baseModel: options.model.path)
+        }
+    }
+
     /// Opens the model: config, tokenizer, and all parameters as float32 in `ModelConfig.tensors` order.
     package func load() throws(RuntimeError) -> LoadedModel {
         switch self {
@@ -70,13 +87,24 @@ package enum Subject {
             }
             let loaded = LoadedModel(config: bundle.config, tokenizer: tokenizer)
             _ = try ModelPreparation.weights {
-                try Snapshot.read(
+                try Snapshot.readWhole(
                     file: checkpoint.folder.weightsFile, config: bundle.config,
-                    expecting: checkpoint.content.manifest.weightsHash, into: loaded.values)
+                    expecting: checkpoint.content.manifest.weightsHash, into: loaded.values
+                ) { description throws(WeightsError) in
+                    try checkpoint.folder.base(description, config: bundle.config)
+                }
             }
             return loaded
         }
     }
+}
+
+/// Adapters in memory, for export.
+package struct LoadedAdapters {
+    package let layout: AdapterLayout
+    package let values: [Float]
+    /// As the recipe has it; empty for a model that the run made itself.
+    package let baseModel: String
 }
 
 /// A model in memory, for export and for serving.

@@ -78,6 +78,8 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             do throws(WireError) {
                 handle(.received(try conversation.open(frame).message))
             } catch {
+                // Trying again would not help.
+                if case .version = error.kind { return exit = ("refused: \(error)", true) }
                 log(Note(.warning, "a message was dropped: \(error)"))
             }
         }

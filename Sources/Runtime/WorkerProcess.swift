@@ -6,10 +6,17 @@ import Rollouts
 import Transport
 
 package struct WorkerProcess {
-    private let address: Address
-    private let roles: [WorkerRole]
+    /// What the user gave: where to connect, or a token that says so.
+    private enum Target: Equatable {
+        case address(Address)
+        case token(JoinToken)
+    }
+
+    private let target: Target
+    private let roles: [WorkerRole]?
     private let threads: Int
     private let local: Bool
+    private let keyFile: String?
     private let kernel: String
     private let makeWorkbench: @Sendable () -> any Workbench
 
@@ -17,25 +24,47 @@ package struct WorkerProcess {
     package static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
 
     /// - Parameters:
+    ///   - target: an address or a join token.
+    ///   - roles: nil takes those of the invitation, without one rollout and verifier.
     ///   - local: started by a coordinator on this host: Ctrl-C is left to it, and its end is this worker's end.
+    ///   - keyFile: for joining with a token; nil takes the user's own.
     ///   - kernel: which kernels the workbench computes with, as the hello says it.
     ///   - makeWorkbench: called on the compute thread.
     package init(
-        address: String, roles: String, threads: Int, insecure: Bool, local: Bool, kernel: String,
+        target: String, roles: String?, threads: Int, insecure: Bool, local: Bool, keyFile: String?, kernel: String,
         makeWorkbench: @escaping @Sendable () -> any Workbench
     ) throws {
-        self.address = try Address(address)
-        guard self.address.isLoopback || insecure else {
-            throw RuntimeError("\(address) is reached without encryption or keys: accept that with --insecure")
+        if JoinToken.isMeant(by: target) {
+            self.target = .token(try JoinToken(target))
+        } else {
+            let address = try Address(target)
+            guard address.isLoopback || insecure else {
+                throw RuntimeError(
+                    "\(address) is another host: join with a token (coordinator invite), "
+                        + "or without encryption and keys with --insecure")
+            }
+            guard keyFile == nil else { throw RuntimeError("--key-file is for joining with a token, not an address") }
+            self.target = .address(address)
         }
-        self.roles = try WorkerProcess.parse(roles)
+        self.roles = try roles.map { text throws in try WorkerProcess.parse(text) }
         guard (1...1024).contains(threads) else {
             throw RuntimeError("--threads \(threads): give a number from 1 to 1024")
         }
         self.threads = threads
         self.local = local
+        self.keyFile = keyFile
         self.kernel = kernel
         self.makeWorkbench = makeWorkbench
+    }
+
+    /// The one line of a file.
+    package static func token(inFile path: String) throws(RuntimeError) -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw RuntimeError("cannot read the token file `\(path)`: \(errnoText())")
+        }
+        let text = String(decoding: data.prefix(4096), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard JoinToken.isMeant(by: text) else { throw RuntimeError("`\(path)` does not hold a join token") }
+        return text
     }
 
     package static func parse(_ roles: String) throws(RuntimeError) -> [WorkerRole] {
@@ -56,20 +85,25 @@ package struct WorkerProcess {
         let parent = local ? getppid() : nil
         Signals.install(wake: wake.descriptor, ignoreInterrupt: local)
         let context = try Context()
+        guard let admission = try admission(context, wake) else {
+            Output.note("interrupted")
+            return 0
+        }
         let answers = Mailbox<ComputeAnswer>(wake: { wake.wake() })
         let blobAnswers = Mailbox<BlobAnswer>(wake: { wake.wake() })
         let compute = try ComputeThread(answers: answers, makeWorkbench: makeWorkbench)
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
         let blobs = try BlobThread(
-            answers: blobAnswers, context: context, coordinatorAddress: address, cacheDirectory: cache,
-            isLearner: roles.contains(.learner))
+            answers: blobAnswers, context: context, coordinatorAddress: admission.address, curve: admission.curve,
+            cacheDirectory: cache, isLearner: admission.roles.contains(.learner))
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
             try? FileManager.default.removeItem(atPath: cache)  // see the line above
         }
         var loop = WorkerLoop(
-            link: try ControlClient(context, connect: address), core: WorkerCore(hello: hello()), wake: wake,
-            compute: compute, answers: answers, blobs: blobs, blobAnswers: blobAnswers, log: WorkerProcess.log)
+            link: try ControlClient(context, connect: admission.address, curve: admission.curve),
+            core: WorkerCore(hello: hello(admission)), wake: wake, compute: compute, answers: answers,
+            blobs: blobs, blobAnswers: blobAnswers, log: WorkerProcess.log)
         let clean = loop.run(parent: parent)
         Output.note(loop.exitReason)
         // A decode step or a training step in progress is not waited for: nothing here outlives the process.
@@ -78,13 +112,26 @@ package struct WorkerProcess {
         return clean ? 0 : 1
     }
 
-    private func hello() -> Hello {
+    /// nil when interrupted while asking.
+    private func admission(_ context: Context, _ wake: WakePipe) throws -> WorkerAdmission? {
+        switch target {
+        case .address(let address):
+            return WorkerAdmission(address: address, curve: nil, name: nil, roles: roles ?? [.rollout, .verifier])
+        case .token(let token):
+            return try WorkerAdmission.obtain(
+                token, context: context, keyFile: try keyFile ?? WorkerAdmission.defaultKeyFile(), wanted: roles,
+                wake: wake, isCancelled: { Signals.received > 0 })
+        }
+    }
+
+    private func hello(_ admission: WorkerAdmission) -> Hello {
         let host = ProcessInfo.processInfo.hostName
-        let suffix = String(UInt32.random(in: 0 ..< .max), radix: 36)
+        let process = "\(getpid())-\(String(UInt32.random(in: 0 ..< .max), radix: 36))"
+        let roles = admission.roles
         // Enough groups to fill the batch while others are verified, few enough that a slow worker hoards nothing.
         return Hello(
-            protocolVersion: .current, worker: "\(host)-\(getpid())-\(suffix)", host: host,
-            processIdentifier: getpid(), roles: roles, threads: threads,
+            protocolVersion: .current, worker: admission.name.map { "\($0):\(process)" } ?? "\(host)-\(process)",
+            host: host, processIdentifier: getpid(), roles: roles, threads: threads,
             rolloutSlots: roles.contains(.rollout) ? 8 : 0, verificationSlots: roles.contains(.verifier) ? 16 : 0,
             kernel: kernel)
     }

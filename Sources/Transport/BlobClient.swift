@@ -24,13 +24,16 @@ package struct BlobClient: ~Copyable {
     private var lastRequest: UInt64 = 0
     private let clock = ContinuousClock()
 
-    package init(_ context: Context, connect address: Address, limits: Limits = Limits()) throws(TransportError) {
+    /// - Parameter curve: nil connects without encryption.
+    package init(
+        _ context: Context, connect address: Address, curve: CurveClient? = nil, limits: Limits = Limits()
+    ) throws(TransportError) {
         var socket = ControlClient.Limits()
         socket.frameBytes = BlobFrame.frameBytes
         socket.queuedFrames = 2 * limits.requests
         socket.sendWait = min(limits.reply, .seconds(1))
         socket.linger = .zero
-        control = try ControlClient(context, connect: address, limits: socket)
+        control = try ControlClient(context, connect: address, curve: curve, limits: socket)
         self.limits = limits
     }
 

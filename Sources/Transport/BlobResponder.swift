@@ -34,7 +34,7 @@ struct BlobResponder {
     }
 
     mutating func answer(
-        _ frame: [UInt8], from peer: PeerIdentifier
+        _ frame: [UInt8], from peer: PeerIdentifier, mayUpload: Bool = true
     ) -> (reply: [UInt8]?, event: BlobServerEvent?) {
         let request: BlobFrame
         do throws(TransportError) {
@@ -48,7 +48,9 @@ struct BlobResponder {
             switch request.kind {
             case .get: reply = try get(request)
             case .stat: reply = try stat(request)
-            case .put: (reply, event) = try put(request)
+            case .put:
+                guard mayUpload else { throw refusal(request, "only a learner may hand in blobs") }
+                (reply, event) = try put(request)
             case .data, .missing, .accepted, .refused, .size:
                 return (nil, .malformed(peer, reason: "a server's frame (\(request.kind)) from a client"))
             }

@@ -27,10 +27,13 @@ package final class BlobServer: Sendable {
 
     /// Listens when it returns.
     /// - Parameters:
+    ///   - curve: where it listens with encryption; see `ControlServer`.
+    ///   - uploaders: the only keys that may hand in blobs; connections without a key always may. nil: everybody may.
     ///   - blobLimitBytes: larger uploads are refused.
     ///   - report: called on the server's thread.
     package init(
-        _ context: Context, listen: [Address], storage: any BlobStorage, blobLimitBytes: Int = 1 << 38,
+        _ context: Context, listen: [Address], curve: CurveListener? = nil, storage: any BlobStorage,
+        uploaders: AllowList? = nil, blobLimitBytes: Int = 1 << 38,
         report: @escaping @Sendable (BlobServerEvent) -> Void = { _ in }
     ) throws(TransportError) {
         let wake = try WakePipe()
@@ -39,9 +42,9 @@ package final class BlobServer: Sendable {
         let thread = try NamedThread("rookery-blobs") {
             do throws(TransportError) {
                 // Made, used and closed on this thread.
-                let server = try ControlServer(context, listen: listen, limits: BlobServer.limits)
+                let server = try ControlServer(context, listen: listen, curve: curve, limits: BlobServer.limits)
                 start.report(.success(server.addresses))
-                BlobServer.serve(server, storage, blobLimitBytes, wake, stop, report)
+                BlobServer.serve(server, storage, uploaders, blobLimitBytes, wake, stop, report)
             } catch {
                 start.report(.failure(error))
             }
@@ -78,8 +81,8 @@ package final class BlobServer: Sendable {
     }
 
     private static func serve(
-        _ server: borrowing ControlServer, _ storage: any BlobStorage, _ blobLimitBytes: Int, _ wake: WakePipe,
-        _ stop: Stop, _ report: (BlobServerEvent) -> Void
+        _ server: borrowing ControlServer, _ storage: any BlobStorage, _ uploaders: AllowList?,
+        _ blobLimitBytes: Int, _ wake: WakePipe, _ stop: Stop, _ report: (BlobServerEvent) -> Void
     ) {
         var responder = BlobResponder(storage: storage, blobLimitBytes: blobLimitBytes)
         while true {
@@ -87,8 +90,9 @@ package final class BlobServer: Sendable {
             while !stop.requested.load(ordering: .acquiring), let arrival = server.receive() {
                 switch arrival {
                 case .malformed(let peer): report(.malformed(peer, reason: "not one frame"))
-                case .frame(let frame, let peer):
-                    let (reply, event) = responder.answer(frame, from: peer)
+                case .frame(let frame, let peer, let key):
+                    let mayUpload = key.flatMap { key in uploaders.map { $0.contains(key) } } ?? true
+                    let (reply, event) = responder.answer(frame, from: peer, mayUpload: mayUpload)
                     if let event { report(event) }
                     // An answer that finds no room or no peer is lost; the client asks again.
                     if let reply { _ = server.send(reply, to: peer) }

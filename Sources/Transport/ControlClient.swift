@@ -36,17 +36,22 @@ package struct ControlClient: ClientLink, ~Copyable {
     package private(set) var malformed = 0
     private let context: Context
     private let limits: Limits
+    private let curve: CurveClient?
     private(set) var socket: Socket
 
-    package init(_ context: Context, connect address: Address, limits: Limits = Limits()) throws(TransportError) {
-        socket = try ControlClient.connected(context, address, limits)
+    /// - Parameter curve: nil connects without encryption.
+    package init(
+        _ context: Context, connect address: Address, curve: CurveClient? = nil, limits: Limits = Limits()
+    ) throws(TransportError) {
+        socket = try ControlClient.connected(context, address, curve, limits)
         self.context = context
         self.address = address
+        self.curve = curve
         self.limits = limits
     }
 
     private static func connected(
-        _ context: Context, _ address: Address, _ limits: Limits
+        _ context: Context, _ address: Address, _ curve: CurveClient?, _ limits: Limits
     ) throws(TransportError) -> Socket {
         guard !address.isWildcard else {
             throw TransportError(
@@ -54,7 +59,7 @@ package struct ControlClient: ClientLink, ~Copyable {
                 advice: "name the coordinator's host")
         }
         let socket = try Socket(context, .dealer)
-        try socket.set(options(limits))
+        try socket.set(options(limits) + (curve?.options ?? []))
         try socket.connect(address)
         return socket
     }
@@ -68,7 +73,7 @@ package struct ControlClient: ClientLink, ~Copyable {
         while true {
             switch socket.receive(frameCount: 1) {
             case .nothing: return nil
-            case .message(let frames): return frames[0]
+            case .message(let frames, _): return frames[0]
             case .tooManyFrames: malformed += 1
             }
         }
@@ -82,7 +87,7 @@ package struct ControlClient: ClientLink, ~Copyable {
     package mutating func recreate() throws(TransportError) {
         // What the old socket still holds belongs to a connection that is over.
         try socket.set([.linger(.zero)])
-        socket = try ControlClient.connected(context, address, limits)
+        socket = try ControlClient.connected(context, address, curve, limits)
         recreations += 1
     }
 }

@@ -30,16 +30,28 @@ package struct ControlServer: ServerLink, ~Copyable {
     }
 
     let socket: Socket
-    /// As bound: with the ports that were taken.
+    /// As bound: with the ports that were taken. Those without encryption first.
     package let addresses: [Address]
+    private let allowed: AllowList?
 
-    package init(_ context: Context, listen: [Address], limits: Limits = Limits()) throws(TransportError) {
+    /// - Parameters:
+    ///   - listen: without encryption: for this host's processes.
+    ///   - curve: with it. A gatekeeper that knows its domain must be there already.
+    package init(
+        _ context: Context, listen: [Address], curve: CurveListener? = nil, limits: Limits = Limits()
+    ) throws(TransportError) {
         let socket = try Socket(context, .router)
         try socket.set(ControlServer.options(limits))
         var bound: [Address] = []
         for address in listen { bound.append(try socket.bind(address)) }
+        if let curve {
+            // An address is served under the options that the socket has when it is bound.
+            try socket.set(curve.options)
+            for address in curve.addresses { bound.append(try socket.bind(address)) }
+        }
         self.socket = socket
         addresses = bound
+        allowed = curve?.allowed
     }
 
     package func send(_ frame: [UInt8], to peer: PeerIdentifier) -> SendResult {
@@ -50,13 +62,16 @@ package struct ControlServer: ServerLink, ~Copyable {
     }
 
     package func receive() -> Arrival? {
-        switch socket.receive(frameCount: 2) {
-        case .nothing: nil
-        case .message(let frames):
-            frames.count == 2
-                ? .frame(frames[1], from: PeerIdentifier(bytes: frames[0]))
-                : .malformed(PeerIdentifier(bytes: frames[0]))
-        case .tooManyFrames(let first): .malformed(PeerIdentifier(bytes: first))
+        while true {
+            switch socket.receive(frameCount: 2) {
+            case .nothing: return nil
+            case .message(let frames, let key):
+                // A connection outlives the admission of its key: what it still says is not heard.
+                if let key, let allowed, !allowed.contains(key) { continue }
+                let peer = PeerIdentifier(bytes: frames[0])
+                return frames.count == 2 ? .frame(frames[1], from: peer, key: key) : .malformed(peer)
+            case .tooManyFrames(let first): return .malformed(PeerIdentifier(bytes: first))
+            }
         }
     }
 

@@ -11,7 +11,8 @@ package enum SendResult: Equatable, Sendable {
 }
 
 package enum Arrival: Equatable, Sendable {
-    case frame([UInt8], from: PeerIdentifier)
+    /// - Parameter key: what the connection proved to have the secret of; nil for one without encryption (this host's).
+    case frame([UInt8], from: PeerIdentifier, key: PublicKey? = nil)
     /// A message that is not exactly one frame; it was dropped. Count a strike.
     case malformed(PeerIdentifier)
 }

@@ -11,12 +11,23 @@ package struct Socket: ~Copyable {
         case router
         /// Talks to one.
         case dealer
+        /// Answers one question at a time.
+        case reply
+
+        fileprivate var code: Int32 {
+            switch self {
+            case .router: ZMQ_ROUTER
+            case .dealer: ZMQ_DEALER
+            case .reply: ZMQ_REP
+            }
+        }
     }
 
     /// What one attempt to receive found.
     enum Incoming {
         case nothing
-        case message([[UInt8]])
+        /// - Parameter key: what the connection proved to have the secret of; nil for one without encryption.
+        case message([[UInt8]], key: PublicKey?)
         /// More frames than were asked for; all were dropped. Holds the first.
         case tooManyFrames(first: [UInt8])
     }
@@ -25,10 +36,7 @@ package struct Socket: ~Copyable {
     let handle: UnsafeMutableRawPointer
 
     package init(_ context: Context, _ kind: Kind) throws(TransportError) {
-        let code = kind == .router ? ZMQ_ROUTER : ZMQ_DEALER
-        guard let handle = zmq_socket(context.handle, code) else {
-            throw .system("make", "a \(kind == .router ? "ROUTER" : "DEALER") socket")
-        }
+        guard let handle = zmq_socket(context.handle, kind.code) else { throw .system("make", "a \(kind) socket") }
         self.context = context
         self.handle = handle
     }
@@ -47,6 +55,8 @@ package struct Socket: ~Copyable {
     package func bind(_ address: Address) throws(TransportError) -> Address {
         if address.isIPv6 { try set([.ipv6(true)]) }
         guard zmq_bind(handle, address.description) == 0 else { throw .system("listen on", "\(address)", zmq_errno()) }
+        // Whoever may write to the file may connect.
+        if case .ipc(let path) = address, chmod(path, 0o600) != 0 { throw .system("close to others", "\(address)") }
         var text = [CChar](repeating: 0, count: 512)
         var size = text.count
         guard zmq_getsockopt(handle, ZMQ_LAST_ENDPOINT, &text, &size) == 0 else {
@@ -97,8 +107,15 @@ package struct Socket: ~Copyable {
                 frames.append([UInt8](bytes))
             }
             guard zmq_msg_more(&message) == 0 else { continue }
-            return count <= frameCount ? .message(frames) : .tooManyFrames(first: frames[0])
+            guard count <= frameCount else { return .tooManyFrames(first: frames[0]) }
+            return .message(frames, key: Socket.key(of: &message))
         }
+    }
+
+    /// What the gatekeeper answered for the connection. Only on the peer's own frames: libzmq 4.3.4 forgets it on the
+    /// identity frame that a ROUTER puts in front.
+    private static func key(of message: inout zmq_msg_t) -> PublicKey? {
+        zmq_msg_gets(&message, "User-Id").flatMap { PublicKey(hex: String(cString: $0)) }
     }
 
     /// Waits until a message is there or a descriptor can be read.

@@ -28,6 +28,22 @@ package enum SocketOption: Equatable, Sendable {
     /// ZMTP's own heartbeats.
     case heartbeat(Duration)
     case ipv6(Bool)
+    /// Connections made from now on are encrypted, and this is the end whose key is known before.
+    case curveServer(Bool)
+    case curveSecretKey(SecretKey)
+    case curvePublicKey(PublicKey)
+    /// The key that the other end must prove to have the secret of.
+    case curveServerKey(PublicKey)
+    /// Under which the gatekeeper is asked about connections.
+    case zapDomain(String)
+    /// Without a gatekeeper nobody is let in.
+    case zapEnforceDomain(Bool)
+
+    private enum Value {
+        case number(Int32)
+        case wideNumber(Int64)
+        case bytes([UInt8])
+    }
 
     private var code: Int32 {
         switch self {
@@ -45,17 +61,28 @@ package enum SocketOption: Equatable, Sendable {
         case .handover: ZMQ_ROUTER_HANDOVER
         case .heartbeat: ZMQ_HEARTBEAT_IVL
         case .ipv6: ZMQ_IPV6
+        case .curveServer: ZMQ_CURVE_SERVER
+        case .curveSecretKey: ZMQ_CURVE_SECRETKEY
+        case .curvePublicKey: ZMQ_CURVE_PUBLICKEY
+        case .curveServerKey: ZMQ_CURVE_SERVERKEY
+        case .zapDomain: ZMQ_ZAP_DOMAIN
+        case .zapEnforceDomain: ZMQ_ZAP_ENFORCE_DOMAIN
         }
     }
 
-    private var value: Int64 {
+    private var value: Value {
         switch self {
-        case .sendLimit(let count), .receiveLimit(let count), .frameLimitBytes(let count), .backlog(let count):
-            Int64(count)
-        case .immediate(let flag), .mandatory(let flag), .handover(let flag), .ipv6(let flag): flag ? 1 : 0
+        case .sendLimit(let count), .receiveLimit(let count), .backlog(let count): .number(Int32(clamping: count))
+        case .frameLimitBytes(let count): .wideNumber(Int64(count))
+        case .immediate(let flag), .mandatory(let flag), .handover(let flag), .ipv6(let flag), .curveServer(let flag),
+            .zapEnforceDomain(let flag):
+            .number(flag ? 1 : 0)
         case .linger(let time), .handshakeLimit(let time), .reconnectFirst(let time), .reconnectMost(let time),
             .sendWaitLimit(let time), .heartbeat(let time):
-            Int64(time.pollMilliseconds)
+            .number(time.pollMilliseconds)
+        case .curveSecretKey(let key): .bytes(key.bytes)
+        case .curvePublicKey(let key), .curveServerKey(let key): .bytes(key.bytes)
+        case .zapDomain(let domain): .bytes(Array(domain.utf8))
         }
     }
 
@@ -69,12 +96,10 @@ package enum SocketOption: Equatable, Sendable {
 
     func apply(to handle: UnsafeMutableRawPointer) throws(TransportError) {
         let status: Int32
-        if case .frameLimitBytes = self {
-            var wide = value
-            status = zmq_setsockopt(handle, code, &wide, MemoryLayout<Int64>.size)
-        } else {
-            var narrow = Int32(clamping: value)
-            status = zmq_setsockopt(handle, code, &narrow, MemoryLayout<Int32>.size)
+        switch value {
+        case .number(var number): status = zmq_setsockopt(handle, code, &number, MemoryLayout<Int32>.size)
+        case .wideNumber(var number): status = zmq_setsockopt(handle, code, &number, MemoryLayout<Int64>.size)
+        case .bytes(let bytes): status = zmq_setsockopt(handle, code, bytes, bytes.count)
         }
         if status != 0 { throw .system("set", "socket option \(self)") }
     }
@@ -83,20 +108,28 @@ package enum SocketOption: Equatable, Sendable {
     func holds(on handle: UnsafeMutableRawPointer) throws(TransportError) -> Bool {
         precondition(isReadable, "SocketOption: \(self) cannot be read back")
         let status: Int32
-        let found: Int64
-        if case .frameLimitBytes = self {
-            var wide: Int64 = 0
-            var size = MemoryLayout<Int64>.size
-            status = zmq_getsockopt(handle, code, &wide, &size)
-            found = wide
-        } else {
-            var narrow: Int32 = 0
+        let isSame: Bool
+        switch value {
+        case .number(let expected):
+            var found: Int32 = 0
             var size = MemoryLayout<Int32>.size
-            status = zmq_getsockopt(handle, code, &narrow, &size)
-            found = Int64(narrow)
+            status = zmq_getsockopt(handle, code, &found, &size)
+            isSame = found == expected
+        case .wideNumber(let expected):
+            var found: Int64 = 0
+            var size = MemoryLayout<Int64>.size
+            status = zmq_getsockopt(handle, code, &found, &size)
+            isSame = found == expected
+        case .bytes(let expected):
+            // Keys are asked for by their length; text comes with a zero at its end.
+            let isText = if case .zapDomain = self { true } else { false }
+            var found = [UInt8](repeating: 0, count: isText ? 512 : expected.count)
+            var size = found.count
+            status = zmq_getsockopt(handle, code, &found, &size)
+            isSame = Array(found.prefix(isText ? max(0, size - 1) : size)) == expected
         }
         if status != 0 { throw .system("read", "socket option \(self)") }
-        return found == value
+        return isSame
     }
 }
 

@@ -2,22 +2,26 @@
 
 import Rollouts
 
-/// The step, the files' hashes and the caller's state. The state stands last, byte for byte as given, with its own hash
-/// before it; a document that differs in one byte from what would be written is refused.
+/// The step, the files' hashes (a base only where the weights are adapters over one) and the caller's state. The state
+/// stands last, byte for byte as given, with its own hash before it; a document that differs in one byte from what
+/// would be written is refused.
 struct CheckpointDocument: Equatable {
     static let name = "checkpoint.json"
     static let weightsName = "weights.safetensors"
     static let optimizerName = "optimizer.safetensors"
+    static let baseName = "base.safetensors"
     private static let sizeLimit = 64 << 20
     private static let end = "\n}\n"
 
     var step: Int
     var weights: BlobReference
     var optimizer: BlobReference?
+    var base: BlobReference?
     var state: [UInt8]
 
     func checkpoint(folder: String) -> CheckpointFolder {
-        CheckpointFolder(step: step, folder: folder, weights: weights, optimizer: optimizer, state: state)
+        CheckpointFolder(
+            step: step, folder: folder, weights: weights, optimizer: optimizer, base: base, state: state)
     }
 
     func encoded() -> [UInt8] {
@@ -33,7 +37,7 @@ struct CheckpointDocument: Equatable {
               "format": 1,
               "step": \(step),
               "weights": \(text(weights)),
-              "optimizer": \(text(optimizer)),
+              "optimizer": \(text(optimizer)),\(base.map { "\n  \"base\": \(text($0))," } ?? "")
               "state_blake2b_256": "\(stateDigest)",
               "state": 
             """
@@ -56,10 +60,12 @@ struct CheckpointDocument: Equatable {
         guard optimizer != nil || members["optimizer"] == .null else {
             throw refuse("optimizer", "null, or a hash and a size")
         }
+        let base = reference(members["base"])
+        guard base != nil || members["base"] == nil else { throw refuse("base", "a hash and a size, or no such key") }
         guard let digest = members["state_blake2b_256"]?.string.flatMap(Digest.init(hex:)) else {
             throw refuse("state_blake2b_256", "a hash")
         }
-        var document = CheckpointDocument(step: step, weights: weights, optimizer: optimizer, state: [])
+        var document = CheckpointDocument(step: step, weights: weights, optimizer: optimizer, base: base, state: [])
         let head = Array(document.head(stateDigest: digest).utf8)
         guard bytes.count >= head.count + end.utf8.count, bytes.starts(with: head),
             bytes.suffix(end.utf8.count).elementsEqual(end.utf8)

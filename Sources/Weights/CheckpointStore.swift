@@ -9,10 +9,13 @@ package struct CheckpointFolder: Equatable, Sendable {
     package let folder: String
     package let weights: BlobReference
     package let optimizer: BlobReference?
+    /// What `weights` are adapters over; nil where they are the whole model.
+    package let base: BlobReference?
     /// The caller's own JSON, byte for byte.
     package let state: [UInt8]
 
     package var weightsFile: String { folder + "/" + CheckpointDocument.weightsName }
+    package var baseFile: String? { base.map { _ in folder + "/" + CheckpointDocument.baseName } }
     package var optimizerFile: String? { optimizer.map { _ in folder + "/" + CheckpointDocument.optimizerName } }
 }
 
@@ -32,15 +35,18 @@ package struct CheckpointStore: Sendable {
 
     /// - Parameters:
     ///   - state: a JSON text; what the caller needs to go on.
-    ///   - store: holds both blobs.
+    ///   - base: what `weights` are adapters over, so that a checkpoint is a whole model; nil where they are one.
+    ///   - store: holds all blobs.
     @discardableResult
     package func write(
-        step: Int, weights: BlobReference, optimizer: BlobReference?, state: [UInt8], from store: BlobStore
+        step: Int, weights: BlobReference, optimizer: BlobReference?, base: BlobReference? = nil, state: [UInt8],
+        from store: BlobStore
     ) throws(WeightsError) -> CheckpointFolder {
         precondition(step >= 0, "checkpoint of step \(step)")
         let name = CheckpointStore.name(step)
         let destination = directory + "/" + name
-        let document = CheckpointDocument(step: step, weights: weights, optimizer: optimizer, state: state)
+        let document = CheckpointDocument(
+            step: step, weights: weights, optimizer: optimizer, base: base, state: state)
         _ = try JSONReader.read(state, file: destination, subject: "state")
         let temporary = directory + "/" + TemporaryFile.uniqueName()
         try Disk.createDirectory(temporary)
@@ -72,8 +78,10 @@ package struct CheckpointStore: Sendable {
     /// Recomputes the hashes of all files.
     package func validate(_ checkpoint: CheckpointFolder) throws(WeightsError) {
         try checkpoint.weights.check(Blake2b.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
-        if let optimizer = checkpoint.optimizer, let file = checkpoint.optimizerFile {
-            try optimizer.check(Blake2b.hash(file: file), file: file)
+        for (reference, file) in [
+            (checkpoint.optimizer, checkpoint.optimizerFile), (checkpoint.base, checkpoint.baseFile),
+        ] {
+            if let reference, let file { try reference.check(Blake2b.hash(file: file), file: file) }
         }
     }
 
@@ -141,6 +149,7 @@ package struct CheckpointStore: Sendable {
         let checkpoint = document.checkpoint(folder: folder)
         for (file, reference) in [
             (checkpoint.weightsFile, checkpoint.weights), (checkpoint.optimizerFile, checkpoint.optimizer),
+            (checkpoint.baseFile, checkpoint.base),
         ] {
             guard let file, let reference else { continue }
             let size = Disk.fileSize(file)
@@ -157,6 +166,9 @@ package struct CheckpointStore: Sendable {
         try Disk.link(store.path(for: document.weights), as: CheckpointDocument.weightsName, in: folder)
         if let optimizer = document.optimizer {
             try Disk.link(store.path(for: optimizer), as: CheckpointDocument.optimizerName, in: folder)
+        }
+        if let base = document.base {
+            try Disk.link(store.path(for: base), as: CheckpointDocument.baseName, in: folder)
         }
         let bytes = document.encoded()
         let file = try TemporaryFile(in: folder, expectedBytes: bytes.count)
@@ -178,5 +190,19 @@ package struct CheckpointStore: Sendable {
         }
         try Disk.sync(directory: directory)
         if let old { try Disk.remove(old) }
+    }
+}
+
+extension CheckpointFolder {
+    /// The base that the checkpoint's adapters name.
+    package func base(
+        _ description: AdapterSnapshot.Description, config: ModelConfig
+    ) throws(WeightsError) -> BaseWeights {
+        guard let file = baseFile, base == description.base else {
+            throw WeightsError(
+                file: folder, subject: "base of the adapters", found: base.map { "\($0.digest)" } ?? "none",
+                expected: "\(description.base.digest)", advice: "the checkpoint is damaged: use the one before it")
+        }
+        return try BaseWeights(file: file, blob: description.base, config: config, expecting: description.baseHash)
     }
 }

@@ -19,6 +19,22 @@ extension Export {
         precondition(
             parameters.count == config.elementCount,
             "\(parameters.count) parameters for a model of \(config.elementCount)")
+        try wholeFolder(folder) { temporary throws(WeightsError) in
+            let text = configJSON(config, format: format, beginToken: beginToken, endTokens: endTokens)
+            try write(Array(text.utf8), HuggingFaceFolder.configName, in: temporary)
+            try write(
+                tokenizerFiles, besides: [
+                    HuggingFaceFolder.configName, HuggingFaceFolder.weightsName, HuggingFaceFolder.indexName,
+                ], in: temporary)
+            try writeWeights(config, parameters, format: format, in: temporary)
+        }
+    }
+
+    /// Fills a folder under a temporary name and renames it: it appears whole or not at all.
+    /// - Parameter folder: must not exist, or be empty.
+    static func wholeFolder(
+        _ folder: String, fill: (String) throws(WeightsError) -> Void
+    ) throws(WeightsError) {
         var destination = folder
         while destination.count > 1 && destination.hasSuffix("/") { destination.removeLast() }
         guard try Disk.names(in: destination).isEmpty else {
@@ -31,18 +47,7 @@ extension Export {
         let temporary = base + "/" + TemporaryFile.uniqueName()
         try Disk.createDirectory(temporary)
         do throws(WeightsError) {
-            let text = configJSON(config, format: format, beginToken: beginToken, endTokens: endTokens)
-            try write(Array(text.utf8), HuggingFaceFolder.configName, in: temporary)
-            for name in tokenizerFiles.keys.sorted() {
-                let taken = [HuggingFaceFolder.configName, HuggingFaceFolder.weightsName, HuggingFaceFolder.indexName]
-                guard !name.isEmpty, !name.contains("/"), name != ".", name != "..", !taken.contains(name) else {
-                    throw WeightsError(
-                        file: destination, subject: "tokenizer file \(quoted(name))", found: "that name",
-                        expected: "the name of a tokenizer's file")
-                }
-                try write(tokenizerFiles[name] ?? [], name, in: temporary)
-            }
-            try writeWeights(config, parameters, format: format, in: temporary)
+            try fill(temporary)
             guard rename(temporary, destination) == 0 else {
                 throw .system("rename to \(destination)", file: temporary, code: errno)
             }
@@ -54,7 +59,21 @@ extension Export {
         try Disk.sync(directory: base)
     }
 
-    private static func write(_ bytes: [UInt8], _ name: String, in folder: String) throws(WeightsError) {
+    /// - Parameter taken: names that are not the tokenizer's.
+    static func write(
+        _ tokenizerFiles: [String: [UInt8]], besides taken: [String], in folder: String
+    ) throws(WeightsError) {
+        for name in tokenizerFiles.keys.sorted() {
+            guard !name.isEmpty, !name.contains("/"), name != ".", name != "..", !taken.contains(name) else {
+                throw WeightsError(
+                    file: folder, subject: "tokenizer file \(quoted(name))", found: "that name",
+                    expected: "the name of a tokenizer's file")
+            }
+            try write(tokenizerFiles[name] ?? [], name, in: folder)
+        }
+    }
+
+    static func write(_ bytes: [UInt8], _ name: String, in folder: String) throws(WeightsError) {
         let file = try TemporaryFile(in: folder, expectedBytes: bytes.count)
         try file.write(bytes)
         try file.commit(as: name)

@@ -2,72 +2,101 @@
 
 import Rollouts
 
-/// One safetensors file: all first moments in the config's tensor order, then all second moments, in float32; the
-/// number of updates is in its metadata.
-package enum OptimizerSnapshot {
-    private static let prefixes = ["first_moment.", "second_moment."]
-    private static let updatesKey = "update_count"
-
-    /// - Parameters:
-    ///   - firstMoment, secondMoment: as long as the model's parameters, in their order.
-    ///   - updateCount: optimizer updates made so far.
-    package static func write(
-        config: ModelConfig, firstMoment: UnsafeBufferPointer<Float>, secondMoment: UnsafeBufferPointer<Float>,
-        updateCount: Int, to directory: String
-    ) throws(WeightsError) -> (blob: BlobReference, path: String) {
-        let count = config.elementCount
-        precondition(
-            firstMoment.count == count && secondMoment.count == count && updateCount >= 0,
-            "moments of \(firstMoment.count) and \(secondMoment.count) elements for a model of \(count)")
-        let tensors = tensors(of: config)
-        let writer = try SafetensorsWriter(
-            in: directory, tensors: tensors, format: .float32, metadata: [(updatesKey, String(updateCount))])
-        for moment in [firstMoment, secondMoment] {
-            var start = 0
-            for tensor in config.tensors {
-                let part = UnsafeBufferPointer(rebasing: moment[start..<start + tensor.elementCount])
-                try writer.append(UnsafeRawBufferPointer(part))
-                start += tensor.elementCount
+/// A piece of optimizer state: whose memory it is decides how long it may be used.
+package struct StateTensor {
+    package enum Element: String, Sendable {
+        case float32 = "F32"
+        case bfloat16 = "BF16"
+        case byte = "U8"
+        var byteCount: Int {
+            switch self {
+            case .float32: 4
+            case .bfloat16: 2
+            case .byte: 1
             }
         }
+    }
+    package var shape: TensorShape
+    package var element: Element
+    package var bytes: UnsafeMutableRawBufferPointer
+
+    /// - Precondition: `bytes` holds exactly the elements of `shape`.
+    package init(_ shape: TensorShape, _ element: Element, _ bytes: UnsafeMutableRawBufferPointer) {
+        precondition(
+            bytes.count == shape.elementCount * element.byteCount,
+            "\(shape.name): \(bytes.count) bytes for \(shape.elementCount) elements of \(element.rawValue)")
+        self.shape = shape
+        self.element = element
+        self.bytes = bytes
+    }
+}
+
+/// One safetensors file: the tensors of the state, and in its metadata their kind and the number of updates.
+package enum OptimizerSnapshot {
+    private static let updatesKey = "update_count"
+    private static let kindKey = "state"
+
+    /// - Parameters:
+    ///   - kind: refused when it is read as another one.
+    ///   - updateCount: optimizer updates made so far.
+    package static func write(
+        _ tensors: [StateTensor], kind: OptimizerOptions.State, updateCount: Int, to directory: String
+    ) throws(WeightsError) -> (blob: BlobReference, path: String) {
+        precondition(updateCount >= 0, "\(updateCount) updates")
+        let entries = tensors.map {
+            SafetensorsWriter.Entry(shape: $0.shape, dtype: $0.element.rawValue, byteCount: $0.bytes.count)
+        }
+        let writer = try SafetensorsWriter(
+            in: directory, entries: entries, metadata: [(kindKey, kind.rawValue), (updatesKey, String(updateCount))])
+        for tensor in tensors { try writer.append(UnsafeRawBufferPointer(tensor.bytes)) }
         let (blob, _) = writer.finish()
         return (blob, try writer.file.commit(as: "\(blob.digest)"))
     }
 
-    /// Fills both moments after checking the header against the config and the bytes against `reference`.
+    /// Fills the tensors after checking the header against them and the bytes against `reference`.
     /// - Parameter reference: what the file must be; nil takes any that fits.
-    /// - Returns: the number of updates. The moments are untouched when this throws.
+    /// - Returns: the number of updates. The tensors are untouched when this throws.
     package static func read(
-        file path: String, config: ModelConfig, expecting reference: BlobReference?,
-        firstMoment: UnsafeMutableBufferPointer<Float>, secondMoment: UnsafeMutableBufferPointer<Float>
+        file path: String, expecting reference: BlobReference?, kind: OptimizerOptions.State,
+        into tensors: [StateTensor]
     ) throws(WeightsError) -> Int {
-        let count = config.elementCount
-        precondition(
-            firstMoment.count == count && secondMoment.count == count,
-            "moments of \(firstMoment.count) and \(secondMoment.count) elements for a model of \(count)")
         if let reference { try reference.check(Blake2b.hash(file: path), file: path) }
         let file = try SafetensorsFile(path)
-        guard try Snapshot.check(file, holds: tensors(of: config)) == .float32 else {
-            throw WeightsError(file: path, subject: "tensor type", found: "another", expected: "F32")
+        // Files that do not say are older than the choice.
+        let stored = file.metadata[kindKey] ?? OptimizerOptions.State.float32.rawValue
+        guard stored == kind.rawValue else {
+            throw WeightsError(
+                file: path, subject: "kind of optimizer state", found: quoted(stored), expected: quoted(kind.rawValue),
+                advice: "set `optimizer.state` to what the run was started with")
         }
+        try check(file, holds: tensors)
         guard let text = file.metadata[updatesKey], let updates = Int(text), updates >= 0 else {
             throw WeightsError(
                 file: path, subject: "metadata key `\(updatesKey)`",
                 found: file.metadata[updatesKey].map { quoted($0) } ?? "none", expected: "an integer from 0")
         }
-        let data = file.dataBytes
         withExtendedLifetime(file) {
-            let half = data.count / 2
-            UnsafeMutableRawBufferPointer(firstMoment).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: data[..<half]))
-            UnsafeMutableRawBufferPointer(secondMoment).copyMemory(
-                from: UnsafeRawBufferPointer(rebasing: data[half...]))
+            for (stored, tensor) in zip(file.tensors, tensors) { tensor.bytes.copyMemory(from: file.bytes(of: stored)) }
         }
         return updates
     }
 
-    private static func tensors(of config: ModelConfig) -> [TensorShape] {
-        prefixes.flatMap { prefix in config.tensors.map { TensorShape(prefix + $0.name, $0.dimensions) } }
+    private static func check(_ file: SafetensorsFile, holds tensors: [StateTensor]) throws(WeightsError) {
+        guard file.tensors.count == tensors.count else {
+            throw WeightsError(
+                file: file.path, subject: "tensor count", found: "\(file.tensors.count)", expected: "\(tensors.count)")
+        }
+        for (found, tensor) in zip(file.tensors, tensors) {
+            let shape = tensor.shape
+            guard found.name == shape.name, found.dimensions == shape.dimensions,
+                found.dtype == tensor.element.rawValue
+            else {
+                throw WeightsError(
+                    file: file.path, subject: "tensor \(quoted(found.name))",
+                    found: "\(found.dtype) of shape \(found.dimensions)",
+                    expected: "\(quoted(shape.name)), \(tensor.element.rawValue) of shape \(shape.dimensions)")
+            }
+        }
     }
 }
 

@@ -14,12 +14,29 @@ final class SafetensorsWriter {
     private let sizes: [Int]
     private var digests: [Digest] = []
 
+    /// One tensor of the header.
+    struct Entry {
+        var shape: TensorShape
+        /// As the header has it.
+        var dtype: String
+        var byteCount: Int
+    }
+
     /// - Parameter metadata: in the order given.
-    init(
+    convenience init(
         in directory: String, tensors: [TensorShape], format: FloatFormat, metadata: [(String, String)]
     ) throws(WeightsError) {
-        sizes = tensors.map { $0.elementCount * format.bytesPerElement }
-        let header = SafetensorsWriter.header(tensors: tensors, sizes: sizes, format: format, metadata: metadata)
+        let entries = tensors.map {
+            Entry(
+                shape: $0, dtype: format.elementType.rawValue, byteCount: $0.elementCount * format.bytesPerElement)
+        }
+        try self.init(in: directory, entries: entries, metadata: metadata)
+    }
+
+    /// Tensors of several types.
+    init(in directory: String, entries: [Entry], metadata: [(String, String)]) throws(WeightsError) {
+        sizes = entries.map(\.byteCount)
+        let header = SafetensorsWriter.header(entries, metadata: metadata)
         file = try TemporaryFile(in: directory, expectedBytes: header.count + sizes.reduce(0, +))
         fileHash.update(header)
         try file.write(header)
@@ -51,21 +68,19 @@ final class SafetensorsWriter {
         return (BlobReference(digest: fileHash.finish(), byteCount: file.byteCount), digests)
     }
 
-    private static func header(
-        tensors: [TensorShape], sizes: [Int], format: FloatFormat, metadata: [(String, String)]
-    ) -> [UInt8] {
+    private static func header(_ entries: [Entry], metadata: [(String, String)]) -> [UInt8] {
         var members: [String] = []
         if !metadata.isEmpty {
             let pairs = metadata.map { "\(JSONValue.quote($0)):\(JSONValue.quote($1))" }
             members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
         }
         var offset = 0
-        for (tensor, size) in zip(tensors, sizes) {
-            let shape = tensor.dimensions.map(String.init).joined(separator: ",")
+        for entry in entries {
+            let shape = entry.shape.dimensions.map(String.init).joined(separator: ",")
             members.append(
-                "\(JSONValue.quote(tensor.name)):{\"dtype\":\"\(format.elementType.rawValue)\",\"shape\":[\(shape)],"
-                    + "\"data_offsets\":[\(offset),\(offset + size)]}")
-            offset += size
+                "\(JSONValue.quote(entry.shape.name)):{\"dtype\":\"\(entry.dtype)\",\"shape\":[\(shape)],"
+                    + "\"data_offsets\":[\(offset),\(offset + entry.byteCount)]}")
+            offset += entry.byteCount
         }
         var text = Array("{\(members.joined(separator: ","))}".utf8)
         while (8 + text.count) % alignment != 0 { text.append(UInt8(ascii: " ")) }

@@ -9,7 +9,7 @@ extension EncodingArena {
         make(rookery__message__init) { root in
             switch message {
             case .hello, .heartbeat, .rolloutResult, .verificationResult, .trainingResult, .policyReady, .scoreResult,
-                .partialText, .failed, .policyFailed, .goodbye:
+                .partialText, .failed, .disputed, .policyFailed, .goodbye:
                 setFromWorker(message, in: &root)
             case .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
                 .saveCheckpoint, .cancel, .acknowledge, .shutdown:
@@ -65,6 +65,15 @@ extension EncodingArena {
                 $0.lease = lease.rawValue
                 $0.reason = text(reason)
                 $0.retryable = retryable ? 1 : 0
+            }
+        case .disputed(let lease, let keys, let reason):
+            root.body_case = ROOKERY__MESSAGE__BODY_FAILED
+            root.failed = make(rookery__failed__init) {
+                $0.lease = lease.rawValue
+                $0.reason = text(reason)
+                $0.retryable = 1
+                $0.n_disputed = keys.count
+                $0.disputed = pointers(keys, groupKey)
             }
         case .policyFailed(let version, let reason):
             root.body_case = ROOKERY__MESSAGE__BODY_POLICY_FAILED

@@ -49,9 +49,16 @@ extension WireCodec {
             }
         case ROOKERY__MESSAGE__BODY_FAILED:
             return try Checked.nested(root.failed, "failed") { body throws(WireError) in
-                .failed(
-                    lease: LeaseIdentifier(body.lease), reason: try Checked.text(body.reason, "reason"),
-                    retryable: body.retryable != 0)
+                let lease = LeaseIdentifier(body.lease)
+                let reason = try Checked.text(body.reason, "reason")
+                if body.n_disputed == 0 {
+                    return .failed(lease: lease, reason: reason, retryable: body.retryable != 0)
+                }
+                guard body.retryable != 0 else {
+                    throw WireError(.message, "retryable", expected: "true, as groups are disputed", found: "false")
+                }
+                let keys = try Checked.list(body.n_disputed, body.disputed, "disputed", groupKey)
+                return .disputed(lease: lease, keys, reason: reason)
             }
         case ROOKERY__MESSAGE__BODY_POLICY_FAILED:
             return try Checked.nested(root.policy_failed, "policy_failed") { body throws(WireError) in

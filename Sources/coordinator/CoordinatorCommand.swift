@@ -10,11 +10,11 @@ struct CoordinatorCommand: ParsableCommand {
         abstract: "Reinforcement learning for language models on the machines you have.",
         discussion: """
             Start with `coordinator start cluster/recipes/quickstart.yaml`. Other machines help with \
-            `worker join ADDRESS`. What a run does, sees and keeps is in runs/NAME/.
+            `worker join TOKEN` (`coordinator invite` makes tokens). What a run does, sees and keeps is in runs/NAME/.
             """,
         subcommands: [
             StartCommand.self, PlanCommand.self, StatusCommand.self, EvaluateCommand.self, ScoreCommand.self,
-            SampleCommand.self, VerifyCommand.self, ExportCommand.self,
+            SampleCommand.self, VerifyCommand.self, ExportCommand.self, InviteCommand.self, WorkersCommand.self,
         ])
 }
 

@@ -20,6 +20,9 @@ struct ExportCommand: ParsableCommand {
     @Option(help: "f32, f16 or bf16.")
     var type: ElementType = .f32
 
+    @Flag(help: "Of a run with `lora`: the model with its adapters merged in, instead of the adapters for PEFT.")
+    var merge = false
+
     @Option(help: "Where to write. Default: runs/NAME/export or the model's name in the working directory.")
     var output: String?
 
@@ -29,7 +32,8 @@ struct ExportCommand: ParsableCommand {
     func run() throws {
         try runOrExplain {
             try ExportJob(
-                subject: subject, format: format.rawValue, elementType: type.rawValue, output: output, runs: runs
+                subject: subject, format: format.rawValue, elementType: type.rawValue, merge: merge, output: output,
+                runs: runs
             ).run()
         }
     }

@@ -25,13 +25,19 @@ struct StartCommand: ParsableCommand {
     @Option(help: "Workers to start here: rollout=N,verifier=N,learner=N, or none. Default: as the recipe says.")
     var local: String?
 
-    @Option(help: "Also listen for workers of other hosts: tcp://ADDRESS:PORT. May be given several times.")
+    @Option(
+        help: ArgumentHelp(
+            "Also listen for workers of other hosts: tcp://ADDRESS:PORT. May be given several times. Encrypted, and "
+                + "open only to workers with an invitation, unless every address is loopback."))
     var listen: [String] = []
 
     @Flag(help: "Go on with the run of this name from its newest checkpoint.")
     var resume = false
 
-    @Flag(help: "Allow --listen on an address that is not loopback: unencrypted and open to anyone who can reach it.")
+    @Flag(help: "Encrypt loopback addresses too, and admit only workers with an invitation (coordinator invite).")
+    var encrypt = false
+
+    @Flag(help: "Listen without encryption or keys, whatever the address: open to anyone who can reach it.")
     var insecure = false
 
     @Flag(help: "Plain lines instead of the live view, even on a terminal.")
@@ -44,7 +50,7 @@ struct StartCommand: ParsableCommand {
         try runOrExplain {
             try StartJob(
                 recipe: recipe, name: name, overrides: overrides, local: local, listen: listen, resume: resume,
-                insecure: insecure, plain: plain, runs: runs
+                encrypt: encrypt, insecure: insecure, plain: plain, runs: runs
             ).run()
         }
     }

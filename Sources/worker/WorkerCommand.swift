@@ -16,32 +16,55 @@ struct JoinCommand: ParsableCommand {
         commandName: "join",
         abstract: "Join a run and take work until it ends. May join and leave at any time.",
         discussion: """
+            A worker of another host joins with a token that `coordinator invite` printed; its key, made on first \
+            use, is then known, and the same token with the same key file joins again. On the coordinator's own host \
+            an address without encryption will do.
+
             Model and settings come from the coordinator. A lost connection is retried with growing pauses. Ctrl-C \
             leaves: the work in hand is given to others. \
             Exit status: 0 the run ended or the worker left, 1 it was refused.
             """)
 
-    @Argument(help: "The coordinator's address: tcp://HOST:PORT or ipc://PATH.")
-    var address: String
+    @Argument(
+        help: ArgumentHelp(
+            "A token, or an address of this host: tcp://127.0.0.1:PORT, ipc://PATH. Not with --token-file.",
+            valueName: "token|address"))
+    var target: String?
 
-    @Option(help: "What to do here: any of rollout, verifier, learner, separated by commas.")
-    var role: String = "rollout,verifier"
+    @Option(help: "Read the token from this file: other users of a host see command lines.")
+    var tokenFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "What to do here: any of rollout, verifier, learner, separated by commas. Default: what the invitation is "
+                + "for, without one rollout,verifier."))
+    var role: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "This worker's key, made when it is not there. Default: rookery/worker.key in $XDG_STATE_HOME or "
+                + "~/.local/state."))
+    var keyFile: String?
 
     @Option(help: "Compute threads. Default: all cores.")
     var threads: Int?
 
-    @Flag(help: "Allow an address that is not loopback: unencrypted.")
+    @Flag(help: "Allow an address of another host: without encryption and keys.")
     var insecure = false
 
     @Flag(help: .hidden)
     var local = false
 
+    func validate() throws {
+        if (target == nil) == (tokenFile == nil) { throw ValidationError("Give a token, an address or --token-file.") }
+    }
+
     func run() throws {
         let threadCount = threads ?? WorkerProcess.coreCount
         do {
             let status = try WorkerProcess(
-                address: address, roles: role, threads: threadCount, insecure: insecure, local: local,
-                kernel: EngineWorkbench.kernelName
+                target: try target ?? WorkerProcess.token(inFile: tokenFile ?? ""), roles: role, threads: threadCount,
+                insecure: insecure, local: local, keyFile: keyFile, kernel: EngineWorkbench.kernelName
             ) { EngineWorkbench(threadCount: threadCount) }.run()
             if status != 0 { throw ExitCode(status) }
         } catch let error as ExitCode {

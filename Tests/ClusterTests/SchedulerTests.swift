@@ -110,15 +110,24 @@ import Testing
     ) {
         var completions = [Samples.completion(0), Samples.completion(1)]
         let assignment = Samples.assignment(1, 0)
-        #expect(RolloutScheduler.fault(in: completions, of: assignment) == nil)
+        #expect(RolloutScheduler().fault(in: completions, of: assignment) == nil)
         spoil(&completions)
-        #expect(RolloutScheduler.fault(in: completions, of: assignment) == fault)
+        #expect(RolloutScheduler().fault(in: completions, of: assignment) == fault)
+    }
+
+    @Test func `a token outside the vocabulary is named, where the vocabulary is known`() {
+        let completions = [Samples.completion(0, tokens: [1, 7])]
+        let assignment = Samples.assignment(1, 0, groupSize: 1)
+        #expect(RolloutScheduler(vocabularyCount: 8).fault(in: completions, of: assignment) == nil)
+        #expect(
+            RolloutScheduler(vocabularyCount: 7).fault(in: completions, of: assignment)
+                == "completion 0: token 7 is not in the vocabulary of 7")
     }
 
     @Test func `rounding may lift a log-prob a thousandth above 0`() {
         var completion = Samples.completion(0)
         completion.sampledLogProbs[0] = 9e-4
-        #expect(RolloutScheduler.fault(in: [completion], of: Samples.assignment(1, 0, groupSize: 1)) == nil)
+        #expect(RolloutScheduler().fault(in: [completion], of: Samples.assignment(1, 0, groupSize: 1)) == nil)
     }
 }
 

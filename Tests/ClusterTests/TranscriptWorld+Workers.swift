@@ -97,6 +97,20 @@ extension TranscriptWorld {
         }
     }
 
+    mutating func dispute(_ arguments: [String]) throws {
+        let worker = try index(arguments)
+        let keys = arguments.dropFirst(2).compactMap { word -> GroupKey? in
+            let parts = word.split(separator: "/").compactMap { Int($0) }
+            return parts.count == 2 ? GroupKey(purpose: .training, step: parts[0], ordinal: parts[1]) : nil
+        }
+        guard arguments.count > 2, let lease = UInt64(arguments[1]) else {
+            throw TranscriptError(description: "expected `dispute worker lease step/ordinal …`")
+        }
+        workers[worker].groups = []
+        workers[worker].learner = nil
+        receive(.disputed(lease: LeaseIdentifier(lease), keys, reason: "other log-probs"), from: worker)
+    }
+
     /// What a worker without faults answers.
     mutating func answer(to message: Message, by worker: Int) -> Message? {
         switch message {
@@ -132,7 +146,8 @@ extension TranscriptWorld {
         }
     }
 
-    /// `rollout w 3`, `rollout w 3 short`, `verify w 4 right none`, `train w 5`, `fail w 3 final out of memory`
+    /// `rollout w 3`, `rollout w 3 short` (or `strange`, `certain`, `other`), also for a lease that was given to another;
+    /// `verify w 4 right none`, `train w 5`, `fail w 3 final out of memory`
     mutating func answer(_ verb: String, _ arguments: [String]) throws {
         let worker = try index(arguments)
         guard arguments.count > 1, let lease = UInt64(arguments[1]).map(LeaseIdentifier.init(_:)) else {
@@ -145,7 +160,7 @@ extension TranscriptWorld {
             return receive(
                 .failed(lease: lease, reason: rest.joined(separator: " "), retryable: !isFinal), from: worker)
         }
-        let message = workers[worker].inbox.first { message in
+        let message = (workers[worker].inbox + workers.flatMap(\.inbox)).first { message in
             switch message {
             case .rollout(lease, _), .verify(lease, _), .train(lease, _): true
             default: false
@@ -161,8 +176,18 @@ extension TranscriptWorld {
             throw TranscriptError(description: "`\(arguments[0])` cannot do this")
         }
         switch answer {
-        case .rolloutResult(_, let completions, let seconds) where rest.first == "short":
-            answer = .rolloutResult(lease: lease, completions: Array(completions.dropLast()), seconds: seconds)
+        case .rolloutResult(_, var completions, let seconds):
+            switch rest.first {
+            case "short": completions.removeLast()
+            case "strange": completions[1].tokens[0] = Int32(TranscriptWorld.vocabularyCount)
+            case "other":
+                guard case .rollout(_, var assignment) = message, let policy = workers[worker].policy else { break }
+                assignment.prompt.tokens[0] += 1
+                completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            case "certain": completions[0].policyLogProbs[0] = 0.25
+            default: break
+            }
+            answer = .rolloutResult(lease: lease, completions: completions, seconds: seconds)
         case .verificationResult where !rest.isEmpty:
             let verdicts = rest.map { word -> Verdict in
                 switch word {

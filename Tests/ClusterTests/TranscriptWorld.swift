@@ -33,6 +33,9 @@ struct TranscriptWorld {
         var groups: [CompletionGroup] = []
     }
 
+    /// Scripted completions have tokens below this.
+    static let vocabularyCount = 100
+
     /// Runs one command; returns what the core said.
     mutating func run(_ command: String) throws -> [String] {
         lines = []
@@ -49,6 +52,12 @@ struct TranscriptWorld {
         case "work": try work(arguments)
         case "heartbeat": try heartbeat(arguments)
         case "disconnect": handle(.disconnected(workers[try index(arguments)].peer))
+        // `dispute w 5 1/0 1/2`: the learner says that it computes other log-probs for these groups.
+        case "dispute": try dispute(arguments)
+        case "misbehave":
+            handle(
+                .misbehaved(
+                    workers[try index(arguments)].peer, reason: arguments.dropFirst().joined(separator: " ")))
         case "goodbye": receive(.goodbye(reason: "asked to"), from: try index(arguments))
         // Time passes and nobody tells the core.
         case "later": now = now + .nanoseconds(Int64((Double(arguments.first ?? "") ?? 0) * 1e9))
@@ -143,7 +152,8 @@ struct TranscriptWorld {
                 blobDirectoryProof: ""),
             pretraining: pretraining,
             evaluationPrompts: ScriptedWork.prompts(
-                .evaluation, step: 0, ordinals: 0..<evaluationCount, position: 500))
+                .evaluation, step: 0, ordinals: 0..<evaluationCount, position: 500),
+            vocabularyCount: TranscriptWorld.vocabularyCount)
         fresh = start
         coordinator = Coordinator(options: options, start: start)
     }

@@ -107,8 +107,39 @@ private final class Bench {
         } throws: { error in
             let text = "\(error)"
             return text.contains("step 1: the importance ratio") && text.contains("exactly 1 expected")
-                && (error as? ComputeError)?.isRetryable == false
+                && (error as? ComputeError)?.isRetryable == false && disputed(error) == [groups[group].prompt.key]
         }
+    }
+
+    private func disputed(_ error: any Error) -> [GroupKey] {
+        if case .disputed(let keys, _)? = error as? ComputeError { keys } else { [] }
+    }
+
+    @Test func `a group that answers another prompt is named, and no other`() throws {
+        let bench = try Bench()
+        var groups = bench.groups
+        let taught = groups.indices.filter { Set(groups[$0].rewards).count == 2 }
+        let (one, two) = (taught[0], taught[1])
+        groups[one].completions = bench.groups[two].completions
+        groups[one].verdicts = bench.groups[two].verdicts
+        groups[one].rewards = bench.groups[two].rewards
+        #expect {
+            _ = try bench.train(groups)
+        } throws: { disputed($0) == [groups[one].prompt.key] }
+        // The same learner trains the batch once it is as it should be, as if nothing had been.
+        let trained = try bench.train(bench.groups).manifest.weightsHash
+        let other = try Bench()
+        #expect(try other.train(other.groups).manifest.weightsHash == trained)
+    }
+
+    @Test func `a log-prob too low to be true is disputed too`() throws {
+        let bench = try Bench()
+        var groups = bench.groups
+        let group = groups.indices.first { Set(groups[$0].rewards).count == 2 }!
+        groups[group].completions[0].policyLogProbs[0] = -1e30
+        #expect {
+            _ = try bench.train(groups)
+        } throws: { disputed($0) == [groups[group].prompt.key] }
     }
 
     @Test func `tokens of an older policy may have any ratio`() throws {

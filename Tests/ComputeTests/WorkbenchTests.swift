@@ -61,6 +61,27 @@ private final class Bench {
         }
         return try #require(report)
     }
+
+    /// Step 1 from the base policy: the first completion is right, the others are not.
+    func train(_ lease: UInt64, _ completions: [Completion]) throws -> TrainingReport {
+        let prompt = Prompt(
+            key: GroupKey(purpose: .training, step: 1, ordinal: 0), tokens: [65, 66], text: "", answer: "", source: "")
+        let rewards = completions.indices.map { $0 == 0 ? 1.0 : 0 }
+        let group = CompletionGroup(
+            prompt: prompt, completions: completions, verdicts: rewards.map { $0 == 1 ? .right("") : .wrong("") },
+            rewards: rewards)
+        let assignment = TrainingAssignment(
+            step: 1, base: .base, groupCount: 1, learningRate: 0.1, checkpoint: false)
+        workbench.start(LeaseIdentifier(lease), .train(assignment, [group]))
+        var result: WorkReport?
+        while !workbench.isIdle {
+            workbench.advance { if case .finished(_, let found, _) = $0 { result = found } }
+        }
+        guard case .trained(let report, _) = result else {
+            throw ComputeError.text("not trained: \(String(describing: result))")
+        }
+        return report
+    }
 }
 
 @Suite struct WorkbenchTests {
@@ -78,6 +99,23 @@ private final class Bench {
             return
         }
         #expect(after == before && before.count == 2)
+    }
+
+    @Test func `a learner told to start over starts from the policy it was told, not from what it made of it`() throws {
+        let bench = try Bench()
+        try bench.welcome(run: "run", proof: "first")
+        _ = try bench.workbench.load(bench.manifest)
+        guard case .completions(let completions, _) = try bench.sample(1) else {
+            Issue.record("nothing was sampled")
+            return
+        }
+        var hashes: [Digest] = []
+        for lease in 2...4 as ClosedRange<UInt64> {
+            bench.workbench.restartLearner(bench.manifest)
+            hashes.append(try bench.train(lease, completions).manifest.weightsHash)
+        }
+        #expect(hashes[0] != bench.manifest.weightsHash)
+        #expect(hashes[1] == hashes[0] && hashes[2] == hashes[0])
     }
 
     @Test func `another run voids the weights held`() throws {

@@ -8,8 +8,12 @@ import Testing
 import Weights
 
 @Suite struct EngineTests {
-    private func gradients(_ model: TransformerModel, _ batches: [[SequenceGroup]]) -> (Trainer, TokenScores) {
-        let trainer = Trainer(model: model, options: OptimizerOptions())
+    private func gradients(
+        _ model: TransformerModel, _ batches: [[SequenceGroup]], recompute: OptimizerOptions.Recompute = .none
+    ) -> (Trainer, TokenScores) {
+        var options = OptimizerOptions()
+        options.recompute = recompute
+        let trainer = Trainer(model: model, options: options)
         var all = TokenScores(logProbs: [], entropies: [])
         let total = batches.flatMap { $0 }.flatMap(\.completions).reduce(0) { $0 + $1.count }
         let wanted = mixedGradients(total)
@@ -71,6 +75,15 @@ import Weights
         let (kept, _) = gradients(config.randomModel(), [groups])
         let (recomputed, _) = gradients(config.randomModel(retainedLogitBytes: 0), [groups])
         #expect(recomputed.gradients.all.elementsEqual(kept.gradients.all))
+    }
+
+    @Test(arguments: oddModels)
+    func `blocks computed again give the same bits`(_ config: ModelConfig) {
+        let batches = [config.exampleGroups(), [config.exampleGroups()[1]]]
+        let (kept, keptScores) = gradients(config.randomModel(), batches)
+        let (again, scores) = gradients(config.randomModel(), batches, recompute: .blocks)
+        #expect(again.gradients.all.elementsEqual(kept.gradients.all))
+        #expect(scores.logProbs == keptScores.logProbs && scores.entropies == keptScores.entropies)
     }
 
     /// Moving the weights along the gradient by ±ε changes the loss by 2ε·|gradient|²: within 1 %, since float32

@@ -180,5 +180,46 @@ import Testing
             }
         }, "adamw")
     }
+
+    /// Six rows: a block of four and two single ones; 37 columns: two vectors and a part.
+    @Test func `merging adapters gives the same bits`() {
+        var numbers = NumberSource(18)
+        let (start, a, b) = (numbers.floats(6 * 37), numbers.floats(3 * 37), numbers.floats(6 * 3))
+        same([adapter_merge_portable, adapter_merge_avx2, adapter_merge_avx512].map { kernel in
+            {
+                var w = start
+                kernel(&w, a, b, 0.7, 6, 37, 3)
+                return [w]
+            }
+        }, "adapters")
+    }
+
+    /// Three updates, so that codes are read as well as written; 150 elements are two blocks and a part.
+    @Test func `the optimizer of compressed moments gives the same bits`() {
+        var numbers = NumberSource(17)
+        let start = numbers.floats(150)
+        let gradients = (0..<3).map { _ in numbers.floats(150).map { $0 * $0 * $0 * $0 * $0 } }
+        let variants = [
+            (adamw_update_bf16_portable, adamw_update_8bit_portable), (adamw_update_bf16_avx2, adamw_update_8bit_avx2),
+            (adamw_update_bf16_avx512, adamw_update_8bit_avx512),
+        ]
+        same(variants.map { bf16, bytes in
+            {
+                var (p, q) = (start, start)
+                var (m, v) = ([UInt16](repeating: 0, count: 150), [UInt16](repeating: 0, count: 150))
+                var (a, b) = ([UInt8](repeating: 0, count: 150), [UInt8](repeating: 0, count: 150))
+                var (x, y) = ([UInt8](repeating: 0, count: 3), [UInt8](repeating: 0, count: 3))
+                for (index, gradient) in gradients.enumerated() {
+                    var (g, h) = (gradient, gradient)
+                    var step = adamw_step(
+                        gradient_scale: 0.3, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, keep: 0.999, step_size: 0.01,
+                        second_scale: 2)
+                    bf16(&p, &g, &m, &v, 150, &step, UInt32(index))
+                    bytes(&q, &h, &a, &b, &x, &y, 150, &step, UInt32(index))
+                }
+                return [p, q, m.map(Float.init), v.map(Float.init), (a + b + x + y).map(Float.init)]
+            }
+        }, "compressed adamw")
+    }
 }
 #endif

@@ -64,7 +64,11 @@ struct CommandTests {
             (ground.tiny("x", ["--set", "rollout.group_size=many"]), "group_size"),
             (ground.tiny("x", ["--local", "rollouts=2"]), "rollouts"),
             (ground.tiny("x", ["--local", "none"]), "--listen"),
-            (ground.tiny("x", ["--listen", "tcp://0.0.0.0:5555"]), "--insecure"),
+            (ground.tiny("x", ["--listen", "tcp://0.0.0.0:5555", "--encrypt", "--insecure"]), "--insecure"),
+            (["invite", "nothing", "--runs", ground.runs], "--address"),
+            (["invite", "nothing", "--address", "tcp://0.0.0.0:5555", "--runs", ground.runs], "--address"),
+            (["invite", "nothing", "--expires", "soon", "--runs", ground.runs], "--expires soon"),
+            (["workers", "nothing", "--runs", ground.runs], "no run `nothing`"),
             (ground.tiny("../x"), "run name"),
         ]
         for (arguments, expected) in cases {
@@ -75,5 +79,7 @@ struct CommandTests {
         }
         let worker = try ground.run("worker", ["join", "tcp://192.0.2.1:5", "--role", "rollout"])
         #expect(worker.status != 0 && worker.errors.contains("--insecure"))
+        let mistyped = try ground.run("worker", ["join", "rookery1-aaaaaaaaaaaaaaaaaaaaaaaa"])
+        #expect(mistyped.status != 0 && mistyped.errors.contains("mistyped or cut"), "\(mistyped.errors)")
     }
 }

@@ -106,6 +106,7 @@ final class Running {
     func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
     var output: String { text(outputPath) }
+    var errors: String { text(errorPath) }
     private func text(_ path: String) -> String {
         String(decoding: FileManager.default.contents(atPath: path) ?? Data(), as: UTF8.self)
     }

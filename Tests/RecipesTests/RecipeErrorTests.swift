@@ -148,6 +148,7 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
         (["model.path=null"], "model.path: expected text"),
         (["model.path="], "model.path: no model"),
         (["model.initialize={}"], "model.path: `model.path` and `model.initialize` are both set"),
+        (["model.path=", "model.initialize={}", "model.pretrain={}", "lora={}"], "lora: adapters need a base that stays"),
         (["model.pretrain={}"], "model.pretrain: pre-training is for a model made by `model.initialize`"),
         (["model={initialize: {heads: 3}}"], "hidden_size 64 must be an even number of times heads 3"),
         (["model={initialize: {heads: 4, key_value_heads: 3}}"], "must divide heads (4), found 3"),

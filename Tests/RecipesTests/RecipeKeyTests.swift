@@ -103,6 +103,11 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("optimizer.weight_decay", "0.1", []),
     ("optimizer.gradient_clip", "0", []),
     ("optimizer.token_budget", "16", []),
+    ("optimizer.state", "8bit", []),
+    ("optimizer.recompute", "blocks", []),
+    ("lora.rank", "8", []),
+    ("lora.alpha", "1.5", []),
+    ("lora.target_modules", "[v_proj, q_proj]", []),
     ("schedule.steps", "0", []),
     ("schedule.lag", "2", []),
     ("evaluation.every_steps", "0", []),
@@ -157,6 +162,7 @@ private var leaves: [KeyDescription] {
         var options = RunOptions()
         options.model.initialise = ModelInitialisation()
         options.model.pretrain = PretrainOptions()
+        options.lora = LoRAOptions()
         options.data.sources = [DataSource()]
         options.verifier.parts = [.init()]
         // A part's verifier has neither parts nor shuffle of its own.
@@ -184,7 +190,7 @@ private func leafCount(_ value: Any) -> Int {
     case .struct where !(value is String || value is Double || value is Int || value is UInt64 || value is Bool):
         return mirror.children.map { leafCount($0.value) }.reduce(0, +)
     case .collection:
-        if value is [String] { return 1 }
+        if value is [String] || value is [LoRAOptions.Module] { return 1 }
         return max(1, mirror.children.map { leafCount($0.value) }.reduce(0, +))
     default: return 1
     }

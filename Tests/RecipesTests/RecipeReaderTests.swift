@@ -137,7 +137,7 @@ private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().d
         #expect(try parse(RecipeReader.render(options)).optimizer.epsilon == number)
     }
 
-    @Test(arguments: ["quickstart", "tiny", "offline", "gsm8k"])
+    @Test(arguments: ["quickstart", "tiny", "offline", "gsm8k", "half-billion", "lora"])
     func `that comes along parses, is named after its file, and survives rendering`(name: String) throws {
         let path = root.appendingPathComponent("cluster/recipes/\(name).yaml").path
         let options = try RecipeReader.load(path: path, overrides: [])
@@ -150,7 +150,7 @@ private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().d
             atPath: root.appendingPathComponent("cluster/recipes").path)
         #expect(
             files.filter { $0.hasSuffix(".yaml") }.sorted() == [
-                "gsm8k.yaml", "offline.yaml", "quickstart.yaml", "tiny.yaml",
+                "gsm8k.yaml", "half-billion.yaml", "lora.yaml", "offline.yaml", "quickstart.yaml", "tiny.yaml",
             ])
     }
 }

@@ -160,6 +160,20 @@ import Testing
         #expect(try store.records() == [accepted])
     }
 
+    @Test func `takes a dropped group up again with other completions, and another one not`() throws {
+        let folder = try Folder()
+        let store = try RunStore(path: folder.store)
+        var other = completions()
+        other[0].tokens[0] += 1
+        other[0].text += "!"
+        let first = Cluster.Record.completionsAccepted(prompt(key(1, 0)), completions())
+        let second = Cluster.Record.completionsAccepted(prompt(key(1, 0)), other)
+        try store.append([first])
+        #expect(throws: RunStoreError.self) { try store.append([second]) }
+        try store.append([.verdictsAccepted(key(1, 0), verdicts()), .groupDropped(key(1, 0), reason: "r"), second])
+        #expect(try store.records() == [second])
+    }
+
     @Test func `of verdicts without a group is refused`() throws {
         let folder = try Folder()
         let store = try RunStore(path: folder.store)

@@ -30,19 +30,47 @@ import Transport
         }
     }
 
-    @Test func `other hosts are let in only on request`() throws {
-        let loopback = try ListenAddress.parse(["tcp://127.0.0.1:5555"], insecure: false)
-        #expect(loopback == [.tcp(host: "127.0.0.1", port: 5555)])
-        #expect(throws: RuntimeError.self) { try ListenAddress.parse(["tcp://0.0.0.0:5555"], insecure: false) }
-        #expect(try ListenAddress.parse(["tcp://0.0.0.0:5555"], insecure: true).count == 1)
-        #expect(throws: RuntimeError.self) { try ListenAddress.parse(["tcp://127.0.0.1:65535"], insecure: false) }
-        #expect(throws: TransportError.self) { try ListenAddress.parse(["nonsense"], insecure: true) }
+    private func plan(_ texts: [String], encrypt: Bool = false, insecure: Bool = false) throws -> ListenPlan {
+        try ListenPlan(texts, encrypt: encrypt, insecure: insecure)
+    }
+
+    @Test func `other hosts are let in encrypted, unless the user insists`() throws {
+        let loopback = Address.tcp(host: "127.0.0.1", port: 5555)
+        let everywhere = Address.tcp(host: "0.0.0.0", port: 5555)
+        let ipc = Address.ipc(path: "/tmp/x")
+        #expect(try plan(["tcp://127.0.0.1:5555", "ipc:///tmp/x"]).plain == [loopback, ipc])
+        let mixed = try plan(["tcp://127.0.0.1:5555", "ipc:///tmp/x", "tcp://0.0.0.0:5555"])
+        #expect(mixed.encrypted == [loopback, everywhere] && mixed.plain == [ipc] && !mixed.isOpen)
+        #expect(try plan(["tcp://127.0.0.1:5555"], encrypt: true).encrypted == [loopback])
+        let open = try plan(["tcp://0.0.0.0:5555"], insecure: true)
+        #expect(open.plain == [everywhere] && open.encrypted.isEmpty && open.isOpen)
+        #expect(try !plan(["tcp://127.0.0.1:5555"], insecure: true).isOpen)
+        #expect(try plan([]) == .nowhere)
+        #expect(try plan(["tcp://127.0.0.1:65534"]).plain.count == 1)
+        for wrong in [["tcp://127.0.0.1:65535"], ["tcp://0.0.0.0:65534"]] {
+            #expect(throws: RuntimeError.self) { try plan(wrong) }
+        }
+        #expect(throws: RuntimeError.self) { try plan(["tcp://0.0.0.0:5555"], encrypt: true, insecure: true) }
+        #expect(throws: RuntimeError.self) { try plan(["ipc:///tmp/x"], encrypt: true) }
+        #expect(throws: TransportError.self) { try plan(["nonsense"]) }
+    }
+
+    @Test func `the control address of an admission is the one beside the join address that answered`() {
+        let join = Address.tcp(host: "tunnel", port: 5557)
+        let controls = [Address.tcp(host: "*", port: 4000), .tcp(host: "10.0.0.1", port: 5555)]
+        let beside = ListenAddress.control(reachedAt: join, of: [join], among: controls)
+        #expect(beside == .tcp(host: "tunnel", port: 5555))
+        let other = Address.tcp(host: "head", port: 39_000)
+        let placed = ListenAddress.control(reachedAt: other, of: [join, other], among: controls)
+        #expect(placed == .tcp(host: "head", port: 5555))
+        #expect(ListenAddress.control(reachedAt: other, of: [], among: controls) == .tcp(host: "head", port: 4000))
     }
 
     @Test func `bulk data's port is the next one, at the host that worked`() throws {
         #expect(ListenAddress.forBlobs(.tcp(host: "*", port: 5555)) == .tcp(host: "*", port: 5556))
         #expect(ListenAddress.forBlobs(.tcp(host: "*", port: 0)) == .tcp(host: "*", port: 0))
         #expect(ListenAddress.forBlobs(.ipc(path: "/a")) == .ipc(path: "/a-blobs"))
+        #expect(ListenAddress.forJoining(.tcp(host: "*", port: 5555)) == .tcp(host: "*", port: 5557))
         let told = Address.tcp(host: "10.0.0.1", port: 5556)
         #expect(told.reached(as: .tcp(host: "tunnel", port: 7000)) == .tcp(host: "tunnel", port: 5556))
         #expect(told.reached(as: .ipc(path: "/a")) == told)

@@ -79,6 +79,10 @@ final class ScriptedShell: CoordinatorShell {
     var onStep: (Int) -> Void = { _ in }
     /// Processes to be reported dead once.
     var dead: [Int32] = []
+    /// Why a worker may not be who it says.
+    var objection: (Hello, PublicKey?) -> String? = { _, _ in nil }
+    /// Keys to be reported revoked once.
+    var revoked: [PublicKey] = []
 
     func persist(_ new: [Record]) throws { records += new }
     func drawPrompts(_ purpose: Purpose, step: Int, ordinals: Range<Int>, position: Int) throws -> [Prompt] {
@@ -94,6 +98,11 @@ final class ScriptedShell: CoordinatorShell {
     func note(_ note: Note) { notes.append(note.text) }
     func observe(_ coordinator: Coordinator, at now: MonotonicTime) { counters = coordinator.status.counters }
     func tend(at now: MonotonicTime) -> MonotonicTime? { nil }
+    func objection(to hello: Hello, key: PublicKey?) -> String? { objection(hello, key) }
+    func takeRevokedKeys() -> [PublicKey] {
+        defer { revoked = [] }
+        return revoked
+    }
     func takeEndedProcesses() -> [Int32] {
         defer { dead = [] }
         return dead
@@ -101,7 +110,7 @@ final class ScriptedShell: CoordinatorShell {
 }
 
 /// One worker: three threads, as in its process.
-final class ScriptedWorker {
+final class ScriptedWorker: Sendable {
     private let thread: NamedThread
     private let leave: WakePipe
 

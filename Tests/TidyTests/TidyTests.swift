@@ -15,7 +15,7 @@ private let allowedImports: [String: Set<String>] = [
     "Weights": ["Rollouts", "CSodium", "CKernels", "Foundation", "Glibc"],
     "Engine": ["Rollouts", "Weights", "CKernels", "COpenBLAS", "Foundation", "Glibc"],
     "Tokenization": ["Rollouts", "Foundation"],
-    "Transport": ["Rollouts", "CZeroMQ", "CChecksum", "Synchronization", "Foundation", "Glibc"],
+    "Transport": ["Rollouts", "CZeroMQ", "CSodium", "CChecksum", "Synchronization", "Foundation", "Glibc"],
     "Wire": ["Rollouts", "Cluster", "CWire", "CChecksum", "Foundation", "Glibc"],
     "Telemetry": ["Rollouts", "Cluster", "CChecksum", "Logging", "Foundation", "Glibc"],
     "Recipes": ["Rollouts", "Yams", "Foundation", "Glibc"],

@@ -127,7 +127,7 @@ final class ScriptedServer: Sendable {
             var index = 0
             while !shared.stop.withLock({ $0 }) {
                 _ = server.wait(timeout: nil, wake: shared.wake)
-                while case .frame(let frame, let peer)? = server.receive() {
+                while case .frame(let frame, let peer, _)? = server.receive() {
                     guard let reply = responder.answer(frame, from: peer).reply else { continue }
                     if let changed = change(index, reply) { _ = server.send(changed, to: peer) }
                     index += 1

@@ -261,7 +261,7 @@ private func restarted(_ context: Context, _ address: Address) throws -> Control
         #expect(server.send([UInt8](repeating: 3, count: 1 << 20), to: name) == .sent)
     }
     #expect(peer.wait(timeout: patience, descriptors: []).socket)
-    guard case .message(let frames) = peer.receive(frameCount: 1) else {
+    guard case .message(let frames, _) = peer.receive(frameCount: 1) else {
         Issue.record("nothing arrived")
         return
     }

@@ -57,7 +57,7 @@ func next(_ link: inout some ClientLink & ~Copyable, _ wake: WakePipe, within li
     let deadline = ContinuousClock.now + patience
     while sent != .sent, ContinuousClock.now < deadline { sent = client.send(frame) }
     try #require(sent == .sent)
-    guard case .frame(let arrived, let peer) = next(&server, wake) else {
+    guard case .frame(let arrived, let peer, _) = next(&server, wake) else {
         Issue.record("nothing arrived at the server")
         throw TransportError(.timedOut, "test", "round trip", reason: "no frame")
     }
@@ -136,7 +136,7 @@ extension Address {
 extension Arrival {
     var peer: PeerIdentifier {
         switch self {
-        case .frame(_, let peer), .malformed(let peer): peer
+        case .frame(_, let peer, _), .malformed(let peer): peer
         }
     }
 }

@@ -126,37 +126,69 @@ import Testing
         #expect(folder.names.count == 4)
     }
 
-    @Test func `optimizer state is written and read back, and damage is refused`() throws {
-        let config = ModelConfig.tiny(.qwen2)
-        let first = config.sampleParameters
-        let second = first.map { $0 * $0 }
-        let (blob, path) = try first.withUnsafeBufferPointer { a in
-            try second.withUnsafeBufferPointer { b in
-                try OptimizerSnapshot.write(
-                    config: config, firstMoment: a, secondMoment: b, updateCount: 17, to: folder.path)
+    /// Memory for a state, and the state over it.
+    private final class State {
+        var memory: [UnsafeMutableRawBufferPointer] = []
+        let tensors: [StateTensor]
+
+        init(_ element: StateTensor.Element, _ shapes: [TensorShape], fill: UInt8) {
+            let bytes = element == .float32 ? 4 : element == .bfloat16 ? 2 : 1
+            var made: [StateTensor] = []
+            for (index, shape) in shapes.enumerated() {
+                let room = UnsafeMutableRawBufferPointer.allocate(byteCount: shape.elementCount * bytes, alignment: 4)
+                for i in room.indices { room[i] = fill &+ UInt8(truncatingIfNeeded: i &* 7 &+ index) }
+                memory.append(room)
+                made.append(StateTensor(shape, element, room))
             }
+            tensors = made
         }
+        deinit { memory.forEach { $0.deallocate() } }
+        var bytes: [[UInt8]] { tensors.map { Array($0.bytes) } }
+    }
+
+    private static let shapes = [TensorShape("first_moment.a", [3, 5]), TensorShape("second_moment.a", [3, 5])]
+
+    @Test(arguments: [
+        (OptimizerOptions.State.float32, StateTensor.Element.float32), (.bfloat16, .bfloat16), (.eightBit, .byte),
+    ])
+    func `optimizer state is written and read back, and damage is refused`(
+        _ kind: OptimizerOptions.State, _ element: StateTensor.Element
+    ) throws {
+        let written = State(element, SnapshotTests.shapes, fill: 3)
+        let (blob, path) = try OptimizerSnapshot.write(written.tensors, kind: kind, updateCount: 17, to: folder.path)
         #expect(path.hasSuffix("\(blob.digest)"))
-        func read(_ path: String, _ config: ModelConfig, _ blob: BlobReference?) throws -> (Int, [Float], [Float]) {
-            var a = [Float](repeating: 0, count: config.elementCount)
-            var b = a
-            let count = try a.withUnsafeMutableBufferPointer { a in
-                try b.withUnsafeMutableBufferPointer { b in
-                    try OptimizerSnapshot.read(
-                        file: path, config: config, expecting: blob, firstMoment: a, secondMoment: b)
-                }
-            }
-            return (count, a, b)
-        }
-        let (count, a, b) = try read(path, config, blob)
-        #expect(count == 17 && a == first && b == second)
+        let found = State(element, SnapshotTests.shapes, fill: 90)
+        #expect(try OptimizerSnapshot.read(file: path, expecting: blob, kind: kind, into: found.tensors) == 17)
+        #expect(found.bytes == written.bytes)
         var bytes = folder.contents("\(blob.digest)")
         bytes[bytes.count - 1] ^= 0x40
         let damaged = folder.write("damaged", bytes)
-        let error = #expect(throws: WeightsError.self) { try read(damaged, config, blob) }
+        let untouched = State(element, SnapshotTests.shapes, fill: 90)
+        let error = #expect(throws: WeightsError.self) {
+            try OptimizerSnapshot.read(file: damaged, expecting: blob, kind: kind, into: untouched.tensors)
+        }
         #expect(error?.subject == "BLAKE2b-256")
-        #expect(throws: WeightsError.self) { try read(path, .tiny(.llama), nil) }
-        let weights = try write(config, first, to: folder)
-        #expect(throws: WeightsError.self) { try read(weights.path, config, nil) }
+        #expect(untouched.bytes == State(element, SnapshotTests.shapes, fill: 90).bytes)
+        let other = State(element, [TensorShape("first_moment.a", [15]), SnapshotTests.shapes[1]], fill: 0)
+        #expect(throws: WeightsError.self) {
+            try OptimizerSnapshot.read(file: path, expecting: nil, kind: kind, into: other.tensors)
+        }
+        let config = ModelConfig.tiny(.llama)
+        let weights = try write(config, config.sampleParameters, to: folder)
+        #expect(throws: WeightsError.self) {
+            try OptimizerSnapshot.read(file: weights.path, expecting: nil, kind: kind, into: found.tensors)
+        }
+    }
+
+    @Test func `optimizer state of another kind is refused in one line that says which to set`() throws {
+        let written = State(.bfloat16, SnapshotTests.shapes, fill: 3)
+        let (_, path) = try OptimizerSnapshot.write(written.tensors, kind: .bfloat16, updateCount: 1, to: folder.path)
+        let found = State(.float32, SnapshotTests.shapes, fill: 90)
+        let error = #expect(throws: WeightsError.self) {
+            try OptimizerSnapshot.read(file: path, expecting: nil, kind: .float32, into: found.tensors)
+        }
+        #expect(
+            error?.description == "\(path): kind of optimizer state: expected `float32`, found `bfloat16`; "
+                + "set `optimizer.state` to what the run was started with")
     }
 }

@@ -37,7 +37,10 @@ struct MessageSamples {
         case 5: .policyReady(version(), weightsHash: digest())
         case 6: .scoreResult(lease: lease(), logProbs: list { $0.float() })
         case 7: .partialText(lease: lease(), text: text())
-        case 8: .failed(lease: lease(), reason: text(), retryable: bool())
+        case 8:
+            bool()
+                ? .failed(lease: lease(), reason: text(), retryable: bool())
+                : .disputed(lease: lease(), [groupKey()] + list { $0.groupKey() }, reason: text())
         case 9: .policyFailed(version(), reason: text())
         case 10: .goodbye(reason: text())
         case 11: .welcome(welcome())

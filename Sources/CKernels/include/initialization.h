@@ -1,4 +1,4 @@
-// Normal numbers as a function of their place: Philox4x32-10 and Box–Muller.
+// Random numbers as a function of their place: Philox4x32-10, Box–Muller.
 #pragma once
 #include <stdint.h>
 
@@ -9,3 +9,6 @@ uint64_t keyed_bits(uint64_t seed, uint64_t tagged, uint64_t b);
 /// the end), where z[2k], z[2k + 1] = sqrt(−2 ln(1 − u))·(cos, sin)(2π·w) with u, w the keyed uniforms of
 /// b = 2k and b = 2k + 1. Only IEEE operations, no libm: the same bits on every machine.
 void normal_fill(float *x, int64_t first, int64_t last, uint64_t seed, uint64_t tagged, float deviation);
+
+/// x[i] for i < n is bound·(2u − 1), u the keyed uniform of b = i.
+void uniform_fill(float *x, int64_t n, uint64_t seed, uint64_t tagged, float bound);

@@ -1,8 +1,9 @@
 // The same kernels by instruction set, for the test that all of them give the same bits. The engine calls the plain
 // names, which choose by processor.
 #pragma once
+#include "adapters.h"
 #include "attention.h"
-#include "optimizer.h"
+#include "optimizer_compressed.h"
 
 #if defined(__x86_64__)
 #define VARIANTS_OF(result, name, parameters) \
@@ -37,5 +38,13 @@ VARIANTS_OF(void, rotary_apply,
              int64_t heads, int64_t half, float direction))
 VARIANTS_OF(void, adamw_update,
             (float *parameters, float *gradients, float *first, float *second, int64_t n, const adamw_step *step))
+VARIANTS_OF(void, adamw_update_bf16,
+            (float *parameters, float *gradients, uint16_t *first, uint16_t *second, int64_t n, const adamw_step *step,
+             uint32_t key))
+VARIANTS_OF(void, adamw_update_8bit,
+            (float *parameters, float *gradients, uint8_t *first, uint8_t *second, uint8_t *first_exponents,
+             uint8_t *second_exponents, int64_t n, const adamw_step *step, uint32_t key))
+VARIANTS_OF(void, adapter_merge,
+            (float *w, const float *a, const float *b, float scale, int64_t rows, int64_t inputs, int64_t rank))
 #undef VARIANTS_OF
 #endif

@@ -434,10 +434,15 @@ struct  Rookery__Failed
   uint64_t lease;
   ProtobufCBinaryData reason;
   protobuf_c_boolean retryable;
+  /*
+   * Of training: groups whose log-probs are not what the policy gives. Not empty: the failure is retryable without them.
+   */
+  size_t n_disputed;
+  Rookery__GroupKey **disputed;
 };
 #define ROOKERY__FAILED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rookery__failed__descriptor) \
-    , 0, {0,NULL}, 0 }
+    , 0, {0,NULL}, 0, 0,NULL }
 
 
 struct  Rookery__PolicyFailed
