@@ -55,7 +55,8 @@ struct KernelsCase: ParsableCommand {
         let circumstances = machine.circumstances(options) + [
             ("kernel in use", "\(choice)"), ("cold", "\(coldMib) MiB of copies of each matrix"),
         ]
-        let shown = (peers == nil ? [] : findings.filter { !$0.peers.isEmpty }) + speeds.summary(shapes, machine) + others
+        let compared = findings.filter { !$0.peers.isEmpty }
+        let shown = compared + speeds.summary(shapes, machine) + others
         try options.publish(
             Report(benchmark: "kernels", circumstances: circumstances, findings: findings + others), shown: shown,
             details: speeds.tables(shapes, machine))

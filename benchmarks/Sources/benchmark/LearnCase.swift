@@ -9,8 +9,8 @@ struct LearnCase: ParsableCommand {
         commandName: "learn",
         abstract: "Forward, backward and AdamW over 8 groups of 8 completions: 40 prompt and 64 sampled tokens each.",
         discussion: """
-            All completions have an advantage, so nothing is skipped. Every round is a new process with one micro-batch \
-            to warm up. --peer: PyTorch (transformers' LlamaForCausalLM, micro-batches of 16, logits of the completion \
+            All completions have an advantage, so nothing is skipped. Every round is a new process; one micro-batch \
+            warms up. --peer: PyTorch (transformers' LlamaForCausalLM, micro-batches of 16, logits of the completion \
             only, fused AdamW), under bfloat16 autocast and in float32.
             """)
 

@@ -109,8 +109,8 @@ struct ProductSpeeds {
                 }
                 for kernel in ExactKernel.all where kernel != chosen {
                     guard let other = spread(shape, rows, kernel.name, .cold) else { continue }
-                    findings.append(
-                        Finding("\(name)_\(kernel.name)", other, unit: "GFLOP/s", ceiling: ceiling(kernel.name, machine)))
+                    findings.append(Finding(
+                        "\(name)_\(kernel.name)", other, unit: "GFLOP/s", ceiling: ceiling(kernel.name, machine)))
                 }
                 if let gain = gain(shape, rows) {
                     findings.append(Finding(

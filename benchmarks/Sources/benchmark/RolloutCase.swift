@@ -33,7 +33,9 @@ struct RolloutCase: ParsableCommand {
             let file = try Peers.bfloat16File(of: options.model)
             let folder = try Peers.huggingFaceFolder(of: options.model)
             contenders += [
-                Contender("llama.cpp bf16") { peers.process("rollout_llama.py", ["--model", file] + workload.arguments) },
+                Contender("llama.cpp bf16") {
+                    peers.process("rollout_llama.py", ["--model", file] + workload.arguments)
+                },
                 Contender("transformers bf16") {
                     peers.process("rollout_transformers.py", ["--model", folder] + workload.arguments)
                 },

@@ -10,8 +10,8 @@ struct StepCase: ParsableCommand {
         commandName: "step",
         abstract: "A whole GRPO run by the real programs: 8 prompts × 8 completions, sums of two small numbers.",
         discussion: """
-            benchmarks/recipes/step.yaml through `coordinator start` and its workers. --rounds 1 is the default here: a \
-            seed is a round. --peer: TRL's GRPOTrainer with the same settings, in float32 and under bfloat16 autocast \
+            benchmarks/recipes/step.yaml through `coordinator start` and its workers. A seed is a round; the default is \
+            one. --peer: TRL's GRPOTrainer with the same settings, in float32 and under bfloat16 autocast \
             (about 15 minutes each a seed).
             """)
 

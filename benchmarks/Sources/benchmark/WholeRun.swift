@@ -19,7 +19,8 @@ struct WholeRun {
 
     func measure(seed: Int) throws -> Readings {
         let folder = NSTemporaryDirectory() + "rookery-benchmark-run-\(getpid())-\(seed)"
-        defer { try? FileManager.default.removeItem(atPath: folder) }  // a leftover in the temporary folder harms nobody
+        // A leftover in the temporary folder harms nobody.
+        defer { try? FileManager.default.removeItem(atPath: folder) }
         var process = MeasuringProcess(
             executable: coordinator,
             arguments: [
