@@ -57,7 +57,7 @@ private func check(_ path: String) throws -> Set<String> {
 @Test func `every row of the sample is an instance of its generated task`() throws {
     let tasks = try check(fixture("small_model_tasks_sample.jsonl"))
     #expect(tasks.count == 12)
-    #expect(tasks.union(["sum_digits_small"]) == Set(generatedTaskNames))
+    #expect(tasks.union(["sum_digits_small", "max_of_4_digits"]) == Set(generatedTaskNames))
 }
 
 @Test(.enabled(if: hasSharedFile("rl_tasks/small_model_tasks.jsonl"), "needs ../shared/data/rl_tasks"))
@@ -77,6 +77,15 @@ func `every row of the whole file is an instance of its generated task`() throws
     #expect(sizes["sub_2digit"] == 4905)
     #expect(sizes["even_odd"] == 999)
     #expect(sizes["boxed_add"] == 2401)
+    #expect(sizes["max_of_4_digits"] == 5040)
+}
+
+@Test func `the largest of four digits, from the first place to the last`() throws {
+    let task = try #require(GeneratedTask.all.first { $0.name == "max_of_4_digits" })
+    #expect(task.make(0) == ("Which digit is largest: 0, 1, 2, 3?", "3"))
+    // 4 · 504 + 8 · 56: 4, then the ninth of the digits left.
+    #expect(task.make(2464) == ("Which digit is largest: 4, 9, 0, 1?", "9"))
+    #expect(task.make(5039) == ("Which digit is largest: 9, 8, 7, 6?", "9"))
 }
 
 @Test func `differences start and end where they should and are never negative`() throws {
