@@ -22,12 +22,13 @@ DISPATCH(void, adamw_update_8bit,
 #define float_of VARIANT(float_of)
 #define noise_of VARIANT(noise_of)
 #define more_noise VARIANT(more_noise)
-#define moments VARIANT(moments)
 #define block_exponent VARIANT(block_exponent)
 #define decode_first VARIANT(decode_first)
 #define decode_second VARIANT(decode_second)
 #define encode_first VARIANT(encode_first)
 #define encode_second VARIANT(encode_second)
+
+#include "optimizer_body.h"
 
 INLINE uint32_t bits_of(float x) {
     uint32_t bits;
@@ -50,22 +51,6 @@ INLINE uint32_t noise_of(uint32_t key, uint32_t i) {
 /// Others, for the same element's second moment.
 INLINE uint32_t more_noise(uint32_t noise) { return noise * 0x9E3779B1u; }
 
-/// m and v become those after the gradient, parameters move; the same operations as adamw_update.
-INLINE void moments(float *restrict parameters, float *restrict gradients, float *restrict m, float *restrict v,
-                    int64_t n, const adamw_step *step) {
-    const float scale = step->gradient_scale, b1 = step->beta1, b2 = step->beta2, epsilon = step->epsilon;
-    const float c1 = 1.0f - b1, c2 = 1.0f - b2, keep = step->keep, size = step->step_size;
-    const float second_scale = step->second_scale;
-    for (int64_t i = 0; i < n; i++) {
-        const float g = gradients[i] * scale;
-        const float a = b1 * m[i] + c1 * g, b = b2 * v[i] + c2 * g * g;
-        m[i] = a;
-        v[i] = b;
-        gradients[i] = 0;
-        parameters[i] = parameters[i] * keep - size * a / (sqrtf(b) * second_scale + epsilon);
-    }
-}
-
 void VARIANT(adamw_update_bf16)(float *parameters, float *gradients, uint16_t *first, uint16_t *second, int64_t n,
                                 const adamw_step *step, uint32_t key) {
     float m[ADAMW_BLOCK], v[ADAMW_BLOCK];
@@ -76,7 +61,7 @@ void VARIANT(adamw_update_bf16)(float *parameters, float *gradients, uint16_t *f
             m[i] = float_of((uint32_t)a[i] << 16);
             v[i] = float_of((uint32_t)b[i] << 16);
         }
-        moments(parameters + at, gradients + at, m, v, count, step);
+        VARIANT(moments)(parameters + at, gradients + at, m, v, count, step);
         for (int64_t i = 0; i < count; i++) {
             const uint32_t noise = noise_of(key, (uint32_t)(at + i));
             a[i] = (uint16_t)((bits_of(m[i]) + (noise >> 16)) >> 16);
@@ -148,7 +133,7 @@ void VARIANT(adamw_update_8bit)(float *parameters, float *gradients, uint8_t *fi
         else decode_first(m, first + at, a, count);
         if (b < SECOND_LOWEST) memset(v, 0, sizeof v);
         else decode_second(v, second + at, b, count);
-        moments(parameters + at, gradients + at, m, v, count, step);
+        VARIANT(moments)(parameters + at, gradients + at, m, v, count, step);
         for (int64_t i = 0; i < count; i++) noise[i] = noise_of(key, (uint32_t)(at + i));
         a = block_exponent(m, count, FIRST_LOWEST);
         b = block_exponent(v, count, SECOND_LOWEST);

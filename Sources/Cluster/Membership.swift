@@ -132,7 +132,7 @@ struct Membership: Equatable, Sendable {
         return strikes.first { $0.account == account }?.count ?? 0
     }
 
-    private static func account(of name: String) -> String { String(name.prefix { $0 != ":" }) }
+    private static func account(of name: String) -> String { admittedName(name) ?? name }
 
     private static func fault(in hello: Hello) -> String? {
         let ours = ProtocolVersion.current

@@ -79,3 +79,9 @@ package enum WorkReport: Equatable, Sendable {
         }
     }
 }
+
+/// A worker that was admitted by key is called `ADMITTED:PROCESS`; the first part is the coordinator's word for it.
+/// - Returns: the first part; nil for the name of a worker without a key.
+package func admittedName(_ worker: String) -> String? {
+    worker.firstIndex(of: ":").map { String(worker[..<$0]) }
+}

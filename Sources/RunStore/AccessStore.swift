@@ -268,15 +268,9 @@ package final class AccessStore: Sendable {
     }
 
     private static func worker(_ row: Row) throws -> AdmittedWorker {
-        let roles = try row.text("roles").split(separator: ",").map { word throws in
-            guard let role = WorkerRole(rawValue: String(word)) else {
-                throw DamagedRow(detail: "unknown role \(word)")
-            }
-            return role
-        }
-        return AdmittedWorker(
-            key: try row.text("key"), name: try row.text("name"), roles: roles, joinedAt: try row.number("joined_at"),
-            seenAt: row["seen_at"], revokedAt: row["revoked_at"])
+        AdmittedWorker(
+            key: try row.text("key"), name: try row.text("name"), roles: try row.roles(),
+            joinedAt: try row.number("joined_at"), seenAt: row["seen_at"], revokedAt: row["revoked_at"])
     }
 
     private func write<Value>(

@@ -29,7 +29,7 @@ struct RecordReader {
             found.append(
                 (
                     try row.integer("joined_sequence"),
-                    .workerJoined(name: name, host: try row.text("host"), roles: try roles(row))
+                    .workerJoined(name: name, host: try row.text("host"), roles: try row.roles())
                 ))
             if !(row["left_sequence"] as DatabaseValue).isNull {
                 let left = Cluster.Record.workerLeft(name: name, reason: try row.text("left_reason"))
@@ -170,15 +170,6 @@ struct RecordReader {
         case "completed": return .completed(step: step)
         case "interrupted": return .interrupted(step: step)
         default: return .failed(step: step, reason: try row.text("outcome_reason"))
-        }
-    }
-
-    func roles(_ row: Row) throws -> [WorkerRole] {
-        try row.text("roles").split(separator: ",").map { word in
-            guard let role = WorkerRole(rawValue: String(word)) else {
-                throw DamagedRow(detail: "unknown worker role \(word)")
-            }
-            return role
         }
     }
 }

@@ -67,7 +67,7 @@ extension RunStore {
             return try reader.rows("SELECT * FROM workers ORDER BY id").map { row in
                 let hasLeft = !(row["left_sequence"] as DatabaseValue).isNull
                 return WorkerStay(
-                    name: try row.text("name"), host: try row.text("host"), roles: try reader.roles(row),
+                    name: try row.text("name"), host: try row.text("host"), roles: try row.roles(),
                     joinedAt: try row.number("joined_at"), leftAt: hasLeft ? try row.number("left_at") : nil,
                     reason: hasLeft ? try row.text("left_reason") : nil,
                     isPresent: try !hasLeft && row.integer("open_count") == current)

@@ -35,6 +35,15 @@ extension Row {
         }
     }
 
+    func roles() throws -> [WorkerRole] {
+        try text("roles").split(separator: ",").map { word in
+            guard let role = WorkerRole(rawValue: String(word)) else {
+                throw DamagedRow(detail: "unknown worker role \(word)")
+            }
+            return role
+        }
+    }
+
     func integer(_ column: String) throws -> Int {
         guard let value = Int.fromDatabaseValue(self[column]) else {
             throw DamagedRow(detail: "\(column) is not an integer")

@@ -84,9 +84,7 @@ package final class AccessGate {
 
     /// Keeps who is there: whenever somebody comes or goes, and about once a minute.
     package func observe(_ workers: [CoordinatorStatus.Worker], at now: MonotonicTime) throws {
-        let names = workers.filter(\.isReachable).compactMap { worker in
-            worker.name.firstIndex(of: ":").map { String(worker.name[..<$0]) }
-        }
+        let names = workers.filter(\.isReachable).compactMap { admittedName($0.name) }
         let before = present
         present = Array(Set(names)).sorted()
         guard present != before || now >= nextSighting else { return }

@@ -129,7 +129,7 @@ package final class RunAccess: Sendable {
     /// Why a worker may not be who it says under this key; nil: it may. Names of admitted workers are `NAME:PROCESS`.
     package func objection(to hello: Hello, key: PublicKey) -> String? {
         guard let admitted = admission(of: key) else { return "its \(key) is not admitted" }
-        guard hello.worker.hasPrefix(admitted.name + ":") else {
+        guard admittedName(hello.worker) == admitted.name else {
             return "worker `\(hello.worker)` is not the one that was admitted with its key, `\(admitted.name)`"
         }
         if let role = hello.roles.first(where: { !admitted.roles.contains($0) }) {

@@ -19,6 +19,13 @@ package struct StatusFile {
         }
     }
 
+    /// What was written last; nil where there is nothing, or nothing readable: then nobody knows better than the store.
+    package func read() -> [String: Any]? {
+        guard let data = FileManager.default.contents(atPath: path) else { return nil }
+        // A file that cannot be read is as good as none.
+        return (try? JSONSerialization.jsonObject(with: data)) as? [String: Any]  // see the line above
+    }
+
     private func members(
         _ run: String, _ status: CoordinatorStatus, _ now: MonotonicTime
     ) -> [(String, JSONText.Value)] {

@@ -24,7 +24,7 @@ package struct StatusJob {
             throw RuntimeError("there is no run `\(directory.name)` in `\(runs)/`")
         }
         let store = try RunStore(reading: directory.store)
-        let live = readStatus(directory)
+        let live = StatusFile(path: directory.status).read()
         let running = store.writerProcess != nil
         let outcome = try store.outcome()
         let steps = try store.stepMetrics()
@@ -106,12 +106,6 @@ package struct StatusJob {
         } catch {
             preconditionFailure("only numbers and text are in it: \(error)")
         }
-    }
-
-    private func readStatus(_ directory: RunDirectory) -> [String: Any]? {
-        guard let data = FileManager.default.contents(atPath: directory.status) else { return nil }
-        // A file that cannot be read is as good as none: the store still says how the run stands.
-        return (try? JSONSerialization.jsonObject(with: data)) as? [String: Any]  // see the line above
     }
 
     private func newest() throws(RuntimeError) -> String {

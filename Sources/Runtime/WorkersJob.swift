@@ -1,8 +1,10 @@
 // `coordinator workers`: who was let into a run, and who is to stay out.
 
+import Cluster
 import Foundation
 import Rollouts
 import RunStore
+import Telemetry
 
 package struct WorkersJob {
     var run: String
@@ -61,17 +63,13 @@ package struct WorkersJob {
 
     /// Seconds since each admitted worker was heard, of those connected to a running coordinator.
     private static func present(_ directory: RunDirectory) throws -> [String: Double] {
-        guard directory.exists, try RunStore(reading: directory.store).writerProcess != nil,
-            let data = FileManager.default.contents(atPath: directory.status)
-        else { return [:] }
-        // A status that cannot be read is as good as none: then nobody is known to be connected.
-        let object = (try? JSONSerialization.jsonObject(with: data)) as? [String: Any]  // see the line above
+        guard directory.exists, try RunStore(reading: directory.store).writerProcess != nil else { return [:] }
+        let status = StatusFile(path: directory.status).read()
         var heard: [String: Double] = [:]
-        for worker in object?["workers"] as? [[String: Any]] ?? [] {
-            guard let name = worker["name"] as? String, let colon = name.firstIndex(of: ":"),
+        for worker in status?["workers"] as? [[String: Any]] ?? [] {
+            guard let admitted = (worker["name"] as? String).flatMap(admittedName),
                 worker["reachable"] as? Bool == true, let silence = worker["silent_seconds"] as? Double
             else { continue }
-            let admitted = String(name[..<colon])
             heard[admitted] = min(silence, heard[admitted] ?? .infinity)
         }
         return heard
@@ -117,10 +115,6 @@ package struct WorkersJob {
                 time(seenAt(worker, present)), state,
             ])
         }
-        let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            zip(row, widths).map { text, width in text + String(repeating: " ", count: width - text.count) }
-                .joined(separator: "  ").trimmingCharacters(in: .whitespaces)
-        }
+        return DisplayText.aligned(rows, gap: 2)
     }
 }

@@ -36,6 +36,19 @@ package enum DisplayText {
         text + String(repeating: " ", count: max(0, columns - width(text)))
     }
 
+    /// Rows of cells as lines, each column as wide as its widest cell and `gap` from the next.
+    package static func aligned(_ rows: [[String]], gap: Int = 3) -> [String] {
+        let count = rows.map(\.count).max() ?? 0
+        let widths = (0..<count).map { column in
+            rows.map { $0.count > column ? width($0[column]) : 0 }.max() ?? 0
+        }
+        let space = String(repeating: " ", count: gap)
+        return rows.map { row in
+            let cells = zip(row, widths).map { padded($0, to: $1) }.joined(separator: space)
+            return String(cells.reversed().drop { $0 == " " }.reversed())
+        }
+    }
+
     static func leftPadded(_ text: String, to columns: Int) -> String {
         String(repeating: " ", count: max(0, columns - width(text))) + text
     }

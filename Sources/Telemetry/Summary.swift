@@ -26,7 +26,7 @@ package enum Summary {
         var rows = [("overall", report.right, report.right + report.wrong)]
         if report.bySource.count > 1 { rows += report.bySource.map { ($0.source, $0.right, $0.judged) } }
         let cells = rows.map { [DisplayText.printable($0.0)] + share($0.1, of: $0.2) }
-        var lines = aligned([["Held-out accuracy", "right"]] + cells)
+        var lines = DisplayText.aligned([["Held-out accuracy", "right"]] + cells)
         lines.append("")
         lines.append("Mean completion length: \(DisplayText.fixed(report.completionTokensMean, digits: 1)) tokens.")
         lines += withoutVerdict(report.noVerdict)
@@ -56,7 +56,7 @@ package enum Summary {
                 rows.append(row(DisplayText.printable(name), of(before), of(after)))
             }
         }
-        return aligned(rows)
+        return DisplayText.aligned(rows)
     }
 
     private static func counts(_ report: EvaluationReport) -> (right: Int, judged: Int) {
@@ -91,17 +91,6 @@ package enum Summary {
             + (overlap
                 ? "Before and after overlap: with this many prompts the difference may be chance."
                 : "Before and after do not overlap: the difference is hardly chance.")
-    }
-
-    private static func aligned(_ rows: [[String]]) -> [String] {
-        let count = rows.map(\.count).max() ?? 0
-        let widths = (0..<count).map { column in
-            rows.map { $0.count > column ? DisplayText.width($0[column]) : 0 }.max() ?? 0
-        }
-        return rows.map { row in
-            let cells = zip(row, widths).map { DisplayText.padded($0, to: $1) }.joined(separator: "   ")
-            return String(cells.reversed().drop { $0 == " " }.reversed())
-        }
     }
 
     // MARK: - Examples

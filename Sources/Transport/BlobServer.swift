@@ -1,29 +1,11 @@
 // Serves blobs to workers and takes them from the learner: its own socket and thread, so that no weight delays control.
 
 import Rollouts
-import Synchronization
 
 package final class BlobServer: Sendable {
     /// As bound: with the ports that were taken.
-    package let addresses: [Address]
-    private let thread: NamedThread
-    private let wake: WakePipe
-    private let stopping: Stop
-
-    private final class Stop: Sendable {
-        let requested = Atomic(false)
-    }
-
-    /// What the thread hands back once: the bound addresses, or why there are none.
-    private final class Start: Sendable {
-        let done: WakePipe
-        let result = Mutex<Result<[Address], TransportError>?>(nil)
-        init() throws(TransportError) { done = try WakePipe() }
-        func report(_ outcome: Result<[Address], TransportError>) {
-            result.withLock { $0 = outcome }
-            done.wake()
-        }
-    }
+    package var addresses: [Address] { thread.opened }
+    private let thread: ServingThread<[Address]>
 
     /// Listens when it returns.
     /// - Parameters:
@@ -36,40 +18,16 @@ package final class BlobServer: Sendable {
         uploaders: AllowList? = nil, blobLimitBytes: Int = 1 << 38,
         report: @escaping @Sendable (BlobServerEvent) -> Void = { _ in }
     ) throws(TransportError) {
-        let wake = try WakePipe()
-        let stop = Stop()
-        let start = try Start()
-        let thread = try NamedThread("rookery-blobs") {
-            do throws(TransportError) {
-                // Made, used and closed on this thread.
-                let server = try ControlServer(context, listen: listen, curve: curve, limits: BlobServer.limits)
-                start.report(.success(server.addresses))
-                BlobServer.serve(server, storage, uploaders, blobLimitBytes, wake, stop, report)
-            } catch {
-                start.report(.failure(error))
-            }
+        thread = try ServingThread("rookery-blobs") { session throws(TransportError) in
+            // Made, used and closed on this thread.
+            let server = try ControlServer(context, listen: listen, curve: curve, limits: BlobServer.limits)
+            session.opened(server.addresses)
+            BlobServer.serve(server, storage, uploaders, blobLimitBytes, session, report)
         }
-        while !start.done.wait(timeout: nil) {}
-        let result = start.result.withLock { $0 }
-        guard let result else { preconditionFailure("BlobServer: the thread reported nothing") }
-        if case .failure(let error) = result {
-            thread.join()
-            throw error
-        }
-        addresses = try result.get()
-        self.thread = thread
-        self.wake = wake
-        stopping = stop
     }
-
-    deinit { stop() }
 
     /// Ends the thread and closes the socket; answers on their way are dropped. Safe to call twice.
-    package func stop() {
-        stopping.requested.store(true, ordering: .releasing)
-        wake.wake()
-        thread.join()
-    }
+    package func stop() { thread.stop() }
 
     private static var limits: ControlServer.Limits {
         var limits = ControlServer.Limits()
@@ -82,12 +40,12 @@ package final class BlobServer: Sendable {
 
     private static func serve(
         _ server: borrowing ControlServer, _ storage: any BlobStorage, _ uploaders: AllowList?,
-        _ blobLimitBytes: Int, _ wake: WakePipe, _ stop: Stop, _ report: (BlobServerEvent) -> Void
+        _ blobLimitBytes: Int, _ session: ServingThread<[Address]>.Session, _ report: (BlobServerEvent) -> Void
     ) {
         var responder = BlobResponder(storage: storage, blobLimitBytes: blobLimitBytes)
         while true {
-            _ = server.wait(timeout: nil, wake: wake)
-            while !stop.requested.load(ordering: .acquiring), let arrival = server.receive() {
+            _ = server.wait(timeout: nil, wake: session.wake)
+            while !session.isStopping, let arrival = server.receive() {
                 switch arrival {
                 case .malformed(let peer): report(.malformed(peer, reason: "not one frame"))
                 case .frame(let frame, let peer, let key):
@@ -98,7 +56,7 @@ package final class BlobServer: Sendable {
                     if let reply { _ = server.send(reply, to: peer) }
                 }
             }
-            if stop.requested.load(ordering: .acquiring) { return }
+            if session.isStopping { return }
         }
     }
 }

@@ -1,7 +1,6 @@
 // Who may connect: the answers to libzmq's questions about keys (ZAP, ZeroMQ RFC 27), on a thread of its own.
 
 import CZeroMQ
-import Synchronization
 
 /// Asked once for each connection, before a frame of it is delivered, and one question at a time: an answer is a
 /// look-up in memory and nothing else.
@@ -25,63 +24,33 @@ package final class Gatekeeper: Sendable {
         package var reason: String
     }
 
-    private let thread: NamedThread
-    private let wake: WakePipe
-    private let stopping: Flag
-
-    private final class Flag: Sendable { let isSet = Atomic(false) }
-    private final class Start: Sendable {
-        let done: WakePipe
-        let error = Mutex<TransportError?>(nil)
-        init() throws(TransportError) { done = try WakePipe() }
-    }
+    private let thread: ServingThread<Void>
 
     /// Answers questions when it returns.
     /// - Parameter report: called on the gatekeeper's thread; must not wait.
     package init(
         _ context: Context, rules: [String: Rule], report: @escaping @Sendable (Refusal) -> Void
     ) throws(TransportError) {
-        let wake = try WakePipe()
-        let stop = Flag()
-        let start = try Start()
-        thread = try NamedThread("rookery-zap") {
-            do throws(TransportError) {
-                // Made, used and closed on this thread.
-                let socket = try Socket(context, .reply)
-                try socket.set([.linger(.zero)])
-                try socket.bindGate()
-                start.done.wake()
-                Gatekeeper.serve(socket, rules, wake, stop, report)
-            } catch {
-                start.error.withLock { $0 = error }
-                start.done.wake()
-            }
-        }
-        while !start.done.wait(timeout: nil) {}
-        self.wake = wake
-        stopping = stop
-        if let error = start.error.withLock({ $0 }) {
-            thread.join()
-            throw error
+        thread = try ServingThread("rookery-zap") { session throws(TransportError) in
+            // Made, used and closed on this thread.
+            let socket = try Socket(context, .reply)
+            try socket.set([.linger(.zero)])
+            try socket.bindGate()
+            session.opened(())
+            Gatekeeper.serve(socket, rules, session, report)
         }
     }
-
-    deinit { stop() }
 
     /// Ends the thread: from now on nobody is let in. Safe to call twice.
-    package func stop() {
-        stopping.isSet.store(true, ordering: .releasing)
-        wake.wake()
-        thread.join()
-    }
+    package func stop() { thread.stop() }
 
     private static func serve(
-        _ socket: borrowing Socket, _ rules: [String: Rule], _ wake: WakePipe, _ stop: Flag,
+        _ socket: borrowing Socket, _ rules: [String: Rule], _ session: ServingThread<Void>.Session,
         _ report: (Refusal) -> Void
     ) {
         while true {
-            _ = socket.wait(timeout: nil, descriptors: [wake.descriptor])
-            while !stop.isSet.load(ordering: .acquiring) {
+            _ = socket.wait(timeout: nil, descriptors: [session.wake.descriptor])
+            while !session.isStopping {
                 let question: Question
                 switch socket.receive(frameCount: Question.frameCount) {
                 case .nothing: question = Question(frames: [])
@@ -93,7 +62,7 @@ package final class Gatekeeper: Sendable {
                 socket.answer(question.answer(refusal))
                 if let refusal { report(refusal) }
             }
-            if stop.isSet.load(ordering: .acquiring) { return }
+            if session.isStopping { return }
         }
     }
 

@@ -1,7 +1,6 @@
 // Where strangers with a token knock: a socket of its own that any key may reach, and on which little can be said.
 
 import Rollouts
-import Synchronization
 
 /// Its own thread (`rookery-join`). A request is one small frame and gets one small answer; what is not a request gets
 /// none.
@@ -11,21 +10,8 @@ package final class JoinServer: Sendable {
     package static let perSecond = 32
 
     /// As bound: with the ports that were taken.
-    package let addresses: [Address]
-    private let thread: NamedThread
-    private let wake: WakePipe
-    private let stopping: Flag
-
-    private final class Flag: Sendable { let isSet = Atomic(false) }
-    private final class Start: Sendable {
-        let done: WakePipe
-        let result = Mutex<Result<[Address], TransportError>?>(nil)
-        init() throws(TransportError) { done = try WakePipe() }
-        func report(_ outcome: Result<[Address], TransportError>) {
-            result.withLock { $0 = outcome }
-            done.wake()
-        }
-    }
+    package var addresses: [Address] { thread.opened }
+    private let thread: ServingThread<[Address]>
 
     /// Listens when it returns.
     /// - Parameters:
@@ -38,39 +24,16 @@ package final class JoinServer: Sendable {
         report: @escaping @Sendable (String) -> Void
     ) throws(TransportError) {
         precondition(curve.allowed == nil, "JoinServer: a list of who may ask to be on the list")
-        let wake = try WakePipe()
-        let stop = Flag()
-        let start = try Start()
-        let thread = try NamedThread("rookery-join") {
-            do throws(TransportError) {
-                // Made, used and closed on this thread.
-                let server = try ControlServer(context, listen: [], curve: curve, limits: JoinServer.limits)
-                start.report(.success(server.addresses))
-                JoinServer.serve(server, wake, stop, decide, report)
-            } catch {
-                start.report(.failure(error))
-            }
+        thread = try ServingThread("rookery-join") { session throws(TransportError) in
+            // Made, used and closed on this thread.
+            let server = try ControlServer(context, listen: [], curve: curve, limits: JoinServer.limits)
+            session.opened(server.addresses)
+            JoinServer.serve(server, session, decide, report)
         }
-        while !start.done.wait(timeout: nil) {}
-        guard let result = start.result.withLock({ $0 }) else { preconditionFailure("JoinServer: no report") }
-        if case .failure(let error) = result {
-            thread.join()
-            throw error
-        }
-        addresses = try result.get()
-        self.thread = thread
-        self.wake = wake
-        stopping = stop
     }
-
-    deinit { stop() }
 
     /// Ends the thread and closes the socket. Safe to call twice.
-    package func stop() {
-        stopping.isSet.store(true, ordering: .releasing)
-        wake.wake()
-        thread.join()
-    }
+    package func stop() { thread.stop() }
 
     static var limits: ControlServer.Limits {
         var limits = ControlServer.Limits()
@@ -81,15 +44,15 @@ package final class JoinServer: Sendable {
     }
 
     private static func serve(
-        _ server: borrowing ControlServer, _ wake: WakePipe, _ stop: Flag,
+        _ server: borrowing ControlServer, _ session: ServingThread<[Address]>.Session,
         _ decide: (JoinRequest, PublicKey) -> JoinAnswer, _ report: (String) -> Void
     ) {
         let clock = ContinuousClock()
         let origin = clock.now
         var budget = RateBudget(burst: burst, perSecond: perSecond)
         while true {
-            _ = server.wait(timeout: nil, wake: wake)
-            while !stop.isSet.load(ordering: .acquiring), let arrival = server.receive() {
+            _ = server.wait(timeout: nil, wake: session.wake)
+            while !session.isStopping, let arrival = server.receive() {
                 guard case .frame(let frame, let peer, let key?) = arrival else {
                     report("a message to the join socket was dropped: it is not one frame")
                     continue
@@ -108,7 +71,7 @@ package final class JoinServer: Sendable {
                     report("a message to the join socket was dropped: \(error.reason)")
                 }
             }
-            if stop.isSet.load(ordering: .acquiring) { return }
+            if session.isStopping { return }
         }
     }
 }

@@ -36,12 +36,8 @@ package enum AdapterSnapshot {
         let description = Description(options: layout.options, base: base, baseHash: baseHash)
         let writer = try SafetensorsWriter(
             in: directory, tensors: layout.tensors, format: .float32, metadata: metadata(description))
-        var start = 0
-        for tensor in layout.tensors {
-            let part = UnsafeBufferPointer(rebasing: adapters[start..<start + tensor.elementCount])
-            try writer.append(UnsafeRawBufferPointer(part))
-            start += tensor.elementCount
-        }
+        try TensorEncoder(format: .float32, tensors: layout.tensors).encode(
+            file: writer.file.path, values: TensorEncoder.backToBack(adapters), append: writer.append)
         let (blob, digests) = writer.finish()
         let inner = WeightsHash.combine(tensors: layout.tensors, format: .float32, digests: digests)
         let path = try writer.file.commit(as: "\(blob.digest)")
@@ -71,11 +67,7 @@ package enum AdapterSnapshot {
         let inner = WeightsHash.compute(
             tensors: layout.tensors, format: .float32, bytes: file.dataBytes, parallel: parallel)
         let hash = hash(description, adapters: inner)
-        if let expected, hash != expected {
-            throw WeightsError(
-                file: path, subject: "weights hash", found: "\(hash)", expected: "\(expected)",
-                advice: "the snapshot is damaged or another version's: fetch it again")
-        }
+        try Snapshot.check(hash, expecting: expected, file: path)
         withExtendedLifetime(file) { ElementType.float32.decode(file.dataBytes, into: adapters) }
         return hash
     }

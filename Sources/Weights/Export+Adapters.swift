@@ -23,17 +23,7 @@ extension Export {
             let text = adapterConfigJSON(layout.options, baseModel: baseModel)
             try write(Array(text.utf8), configName, in: temporary)
             try write(tokenizerFiles, besides: [configName, weightsName], in: temporary)
-            let writer = try SafetensorsWriter(
-                in: temporary, tensors: layout.tensors, format: format, metadata: [("format", "pt")])
-            var start = 0
-            try TensorEncoder(format: format, tensors: layout.tensors).encode(
-                file: folder,
-                values: { tensor in
-                    defer { start += tensor.elementCount }
-                    return UnsafeBufferPointer(rebasing: adapters[start..<start + tensor.elementCount])
-                }, append: writer.append)
-            _ = writer.finish()
-            try writer.file.commit(as: weightsName)
+            try write(adapters, layout.tensors, format, weightsName, in: temporary, of: folder)
         }
     }
 

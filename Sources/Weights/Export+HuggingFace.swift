@@ -26,7 +26,8 @@ extension Export {
                 tokenizerFiles, besides: [
                     HuggingFaceFolder.configName, HuggingFaceFolder.weightsName, HuggingFaceFolder.indexName,
                 ], in: temporary)
-            try writeWeights(config, parameters, format: format, in: temporary)
+            try write(
+                parameters, config.tensors, format, HuggingFaceFolder.weightsName, in: temporary, of: temporary)
         }
     }
 
@@ -79,20 +80,19 @@ extension Export {
         try file.commit(as: name)
     }
 
-    private static func writeWeights(
-        _ config: ModelConfig, _ parameters: UnsafeBufferPointer<Float>, format: FloatFormat, in folder: String
+    /// - Parameters:
+    ///   - values: all tensors back to back.
+    ///   - subject: named when a value does not fit the format.
+    static func write(
+        _ values: UnsafeBufferPointer<Float>, _ tensors: [TensorShape], _ format: FloatFormat, _ name: String,
+        in folder: String, of subject: String
     ) throws(WeightsError) {
         let writer = try SafetensorsWriter(
-            in: folder, tensors: config.tensors, format: format, metadata: [("format", "pt")])
-        var start = 0
-        try TensorEncoder(format: format, tensors: config.tensors).encode(
-            file: folder,
-            values: { tensor in
-                defer { start += tensor.elementCount }
-                return UnsafeBufferPointer(rebasing: parameters[start..<start + tensor.elementCount])
-            }, append: writer.append)
+            in: folder, tensors: tensors, format: format, metadata: [("format", "pt")])
+        try TensorEncoder(format: format, tensors: tensors).encode(
+            file: subject, values: TensorEncoder.backToBack(values), append: writer.append)
         _ = writer.finish()
-        try writer.file.commit(as: HuggingFaceFolder.weightsName)
+        try writer.file.commit(as: name)
     }
 
     /// Says rotary settings twice: `rope_parameters` for newer readers, `rope_theta` and `rope_scaling` for older ones.

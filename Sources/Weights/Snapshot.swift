@@ -19,11 +19,8 @@ package enum Snapshot {
         precondition(
             parameters.count == config.elementCount,
             "\(parameters.count) parameters for a model of \(config.elementCount)")
-        var start = 0
-        return try write(config: config, format: format, to: directory) { tensor in
-            defer { start += tensor.elementCount }
-            return UnsafeBufferPointer(rebasing: parameters[start..<start + tensor.elementCount])
-        }
+        return try write(
+            config: config, format: format, to: directory, values: TensorEncoder.backToBack(parameters))
     }
 
     /// The base policy, straight from a model file, holding one tensor in memory at a time.
@@ -56,13 +53,17 @@ package enum Snapshot {
         let format = try check(file, holds: tensors)
         let data = file.dataBytes
         let hash = WeightsHash.compute(tensors: tensors, format: format, bytes: data, parallel: parallel)
-        if let expected, hash != expected {
-            throw WeightsError(
-                file: path, subject: "weights hash", found: "\(hash)", expected: "\(expected)",
-                advice: "the snapshot is damaged or another version's: fetch it again")
-        }
+        try check(hash, expecting: expected, file: path)
         withExtendedLifetime(file) { format.elementType.decode(data, into: parameters) }
         return hash
+    }
+
+    /// - Parameter expected: nil takes any.
+    static func check(_ hash: Digest, expecting expected: Digest?, file: String) throws(WeightsError) {
+        guard let expected, hash != expected else { return }
+        throw WeightsError(
+            file: file, subject: "weights hash", found: "\(hash)", expected: "\(expected)",
+            advice: "the snapshot is damaged or another version's: fetch it again")
     }
 
     /// Refuses a file that does not hold exactly these tensors, in order and in one format.
@@ -104,6 +105,15 @@ package enum Snapshot {
 struct TensorEncoder {
     let format: FloatFormat
     let tensors: [TensorShape]
+
+    /// Tensor after tensor of one list of numbers, to be asked for in order.
+    static func backToBack(_ values: UnsafeBufferPointer<Float>) -> (TensorShape) -> UnsafeBufferPointer<Float> {
+        var start = 0
+        return { tensor in
+            defer { start += tensor.elementCount }
+            return UnsafeBufferPointer(rebasing: values[start..<start + tensor.elementCount])
+        }
+    }
 
     /// - Parameter file: named when a value does not fit the format.
     func encode(
