@@ -13,7 +13,7 @@ package struct Coordinator: Sendable, Equatable {
     var accepted: [AcceptedGroup]
 
     var now = MonotonicTime.zero
-    /// When the loop must call again with `.tick` if nothing else happens; perhaps earlier than there is anything to do.
+    /// When the loop must call again with `.tick` if nothing else happens; perhaps before there is anything to do.
     package private(set) var nextDeadline: MonotonicTime?
     /// Effects of the event being handled; empty between events.
     var outbox: [Effect] = []
