@@ -36,7 +36,7 @@ extension Coordinator {
         let loads = publication.loads(
             for: membership.workers,
             idle: { worker in
-                worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
+                worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
             }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }

@@ -17,6 +17,8 @@ extension Coordinator {
             let roles = hello.roles.map(\.rawValue).joined(separator: ", ")
             note(.info, "`\(hello.worker)` joined from \(hello.host) (\(roles); \(hello.kernel))")
             adoptHeldPolicy(of: hello)
+        case .drained:
+            send(.shutdown(reason: Self.drainedReason), to: peer)
         case .repeated:
             send(.welcome(welcome), to: peer)
         case .returned:

@@ -32,7 +32,7 @@ extension Coordinator {
     /// The learner that holds the optimizer state; else the one that is nearest to starting from the base policy.
     private func chosenLearner(from base: PolicyManifest) -> Worker? {
         let workers = membership.workers
-        let learners = workers.indices.filter { workers[$0].isLearner }.map { workers[$0] }
+        let learners = workers.indices.filter { workers[$0].isLearner && !workers[$0].isDraining }.map { workers[$0] }
         if let holder = learners.first(where: { $0.hasLearned(base) }) { return holder.isReachable ? holder : nil }
         func rank(_ worker: Worker) -> (Int, Int) {
             let isFaulty = worker.rests(at: now) || worker.policyFailureCount > 0
@@ -42,7 +42,7 @@ extension Coordinator {
         return learners.filter(\.isReachable).min { rank($0) < rank($1) }
     }
 
-    private mutating func start(_ order: TrainingStep.Order, on worker: String) {
+    mutating func start(_ order: TrainingStep.Order, on worker: String) {
         var learningRate = 0.0
         var wantsCheckpoint = false
         switch order {

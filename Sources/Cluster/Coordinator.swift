@@ -63,8 +63,7 @@ package struct Coordinator: Sendable, Equatable {
         case .promptsDrawn(let prompts): take(prompts)
         case .interrupt: interrupt()
         case .abandon: stop(.interrupted(step: progress.checkpoint.step))
-        case .pause: pause(.requested)
-        case .resume: resume()
+        case .asked(let request, let number): take(request, number: number)
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
@@ -108,7 +107,7 @@ package struct Coordinator: Sendable, Equatable {
         guard let worker = membership.heard(peer, at: now) else {
             // After a restart of either side, or a connection that was made anew without the worker's knowledge.
             if case .goodbye = message { return }
-            return send(.refused(reason: "this connection is unknown here; say hello"), to: peer)
+            return send(.refused(reason: Self.unknownConnection), to: peer)
         }
         switch message {
         case .heartbeat(let reports): takeHeartbeat(reports, from: worker)
@@ -135,6 +134,7 @@ package struct Coordinator: Sendable, Equatable {
         if progress.isStopping { return advanceStopping() }
         advanceEvaluation()
         advanceBatches()
+        advanceDraining()
         let reserved = advanceTraining()
         finishIfComplete()
         assignWork(except: reserved)
@@ -143,6 +143,9 @@ package struct Coordinator: Sendable, Equatable {
 
 // What the machines share.
 extension Coordinator {
+    /// Told to whoever says anything but hello first.
+    package static let unknownConnection = "this connection is unknown here; say hello"
+
     var leaseLength: Duration { .nanoseconds(Int64(options.cluster.leaseSeconds * 1e9)) }
 
     mutating func send(_ message: Message, to peer: PeerIdentifier) {

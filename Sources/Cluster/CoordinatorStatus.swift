@@ -23,6 +23,8 @@ package struct CoordinatorStatus: Equatable, Sendable {
         package var host: String
         package var roles: [WorkerRole]
         package var isReachable: Bool
+        /// It gets no new work and leaves when it holds nothing any more.
+        package var isDraining: Bool
         /// The version it proved to hold.
         package var version: PolicyVersion?
         package var leaseCount: Int
@@ -53,18 +55,18 @@ extension Coordinator {
             workers: membership.workers.map(status(of:)), counters: counters)
     }
 
+    package var isFinished: Bool { progress.isFinished }
+
     /// Results that came late or twice.
     package var duplicateCount: Int { counters.duplicateCount }
 
     private func status(of worker: Worker) -> CoordinatorStatus.Worker {
         var version: PolicyVersion?
         if case .ready(let manifest) = worker.policy { version = manifest.version }
-        let leaseCount =
-            rollouts.book.heldCount(of: worker.name) + verification.book.heldCount(of: worker.name)
-            + (training.running?.lease.worker == worker.name ? 1 : 0)
         return CoordinatorStatus.Worker(
             name: worker.name, host: worker.hello.host, roles: worker.hello.roles, isReachable: worker.isReachable,
-            version: version ?? worker.learned?.version, leaseCount: leaseCount,
+            isDraining: worker.isDraining,
+            version: version ?? worker.learned?.version, leaseCount: leaseCount(of: worker.name),
             completionCount: worker.completionCount, lastHeard: worker.lastHeard)
     }
 
@@ -93,7 +95,8 @@ extension Coordinator {
         return isPresent(.learner) ? "learning" : "waiting for learner workers"
     }
 
-    private func isPresent(_ role: WorkerRole) -> Bool {
-        membership.workers.contains { $0.isReachable && $0.hello.roles.contains(role) }
+    /// Whether a worker that takes work has this role.
+    func isPresent(_ role: WorkerRole) -> Bool {
+        membership.workers.contains { $0.takesWork && $0.hello.roles.contains(role) }
     }
 }

@@ -17,6 +17,10 @@ package enum Effect: Equatable, Sendable {
     /// Blobs of versions before this one are no longer needed.
     case forgetBlobs(before: PolicyVersion)
     case note(Note)
+    /// What came of `Event.asked` with this number.
+    case answer(OperatorAnswer, number: UInt64)
+    /// This process leaves for good: if it is a local worker of this coordinator, it is not started again.
+    case retire(process: Int32, host: String)
     /// The core will say nothing more.
     case finish(RunOutcome)
 }

@@ -16,8 +16,8 @@ package enum Event: Equatable, Sendable {
     case interrupt
     /// Stop now, without a checkpoint (second Ctrl-C).
     case abandon
-    case pause
-    case resume
+    /// The operator asks for something; `Effect.answer` with the same number says what came of it.
+    case asked(OperatorRequest, number: UInt64)
     /// A `persist` failed (disk full, I/O error). Nothing after it in the same list of effects was performed.
     case storeFailed(reason: String)
     /// Time has passed; sent at `nextDeadline` or later.

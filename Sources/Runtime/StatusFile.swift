@@ -32,7 +32,7 @@ package struct StatusFile {
         let workers = status.workers.map { worker in
             JSONText.Value.object([
                 ("name", .string(worker.name)), ("host", .string(worker.host)),
-                ("reachable", .bool(worker.isReachable)),
+                ("reachable", .bool(worker.isReachable)), ("draining", .bool(worker.isDraining)),
                 ("roles", .array(worker.roles.map { .string($0.rawValue) })),
                 ("version", worker.version.map { .integer(Int($0.rawValue)) } ?? .null),
                 ("leases", .integer(worker.leaseCount)), ("completions", .integer(worker.completionCount)),

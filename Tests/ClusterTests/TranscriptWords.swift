@@ -15,6 +15,8 @@ enum TranscriptWords {
         case .rewind(let step): "rewind to step \(step)"
         case .forgetBlobs(let version): "forget blobs before version \(version.rawValue)"
         case .note(let note): "note \(note.level): \(note.text)"
+        case .answer(let answer, let number): "answer \(number) \(answer.isDone ? "done" : "refused"): \(answer.text)"
+        case .retire(let process, let host): "retire process \(process) on \(host)"
         case .finish(let outcome): "finish \(words(outcome))"
         }
     }
