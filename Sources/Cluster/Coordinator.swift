@@ -26,6 +26,7 @@ package struct Coordinator: Sendable, Equatable {
     var publication: PolicyPublication
     var leases: LeaseCounter
     var counters = CoordinatorStatus.Counters()
+    var faults = FaultLog()
     let isResumed: Bool
 
     package init(options: RunOptions, start: RunStart) {
@@ -59,6 +60,7 @@ package struct Coordinator: Sendable, Equatable {
         case .start: begin()
         case .received(let message, let peer): receive(message, from: peer)
         case .disconnected(let peer): disconnect(peer)
+        case .ended(let peer): end(peer)
         case .misbehaved(let peer, let reason): takeMisbehaviour(of: peer, reason)
         case .promptsDrawn(let prompts): take(prompts)
         case .interrupt: interrupt()
@@ -119,7 +121,7 @@ package struct Coordinator: Sendable, Equatable {
         case .failed(let lease, let reason, let retryable):
             takeFailure(lease, reason, retryable: retryable, from: worker)
         case .disputed(let lease, let keys, let reason): takeDispute(lease, keys, reason, from: worker)
-        case .goodbye(let reason): lose(worker, because: "left: \(reason)")
+        case .goodbye(let reason): lose(worker, because: "left: \(reason)", .workerLeft)
         case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
         case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
             .saveCheckpoint, .cancel, .acknowledge, .shutdown:
@@ -156,7 +158,6 @@ extension Coordinator {
         if let peer = membership[name]?.peer { send(message, to: peer) }
     }
     mutating func persist(_ record: Record) { outbox.append(.persist(record)) }
-    mutating func note(_ level: Note.Level, _ text: String) { outbox.append(.note(Note(level, text))) }
 
     /// Changes one tracked group, wherever its batch is.
     mutating func changeGroup(_ key: GroupKey, _ change: (inout StepBatch, Int) -> Void) {

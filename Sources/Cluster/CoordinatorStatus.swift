@@ -17,6 +17,8 @@ package struct CoordinatorStatus: Equatable, Sendable {
     package var checkpointStep: Int
     package var workers: [Worker]
     package var counters: Counters
+    /// The newest, oldest first.
+    package var faults: [Fault]
 
     package struct Worker: Equatable, Sendable {
         package var name: String
@@ -28,7 +30,11 @@ package struct CoordinatorStatus: Equatable, Sendable {
         /// The version it proved to hold.
         package var version: PolicyVersion?
         package var leaseCount: Int
+        // What it did that was accepted.
         package var completionCount: Int
+        package var tokenCount: Int
+        package var verdictCount: Int
+        package var stepCount: Int
         package var lastHeard: MonotonicTime
     }
 
@@ -41,6 +47,10 @@ package struct CoordinatorStatus: Equatable, Sendable {
         package var duplicateCount = 0
         /// Failures reported by workers, and unusable answers.
         package var faultCount = 0
+        // What was accepted since this coordinator started, of workers that left too.
+        package var completionCount = 0
+        package var tokenCount = 0
+        package var verdictCount = 0
         package init() {}
     }
 }
@@ -52,7 +62,13 @@ extension Coordinator {
             step: progress.trainedStep, stepCount: progress.stepCount, phase: phase,
             groupsDone: groups.filter(\.isEnded).count, groupsNeeded: groups.count,
             newestVersion: publication.newest?.version, checkpointStep: progress.checkpoint.step,
-            workers: membership.workers.map(status(of:)), counters: counters)
+            workers: membership.workers.map(status(of:)), counters: counters,
+            faults: faults.recent)
+    }
+
+    /// Which worker has this connection.
+    package func name(of peer: PeerIdentifier) -> String? {
+        membership.index(at: peer).map { membership.workers[$0].name }
     }
 
     package var isFinished: Bool { progress.isFinished }
@@ -67,7 +83,9 @@ extension Coordinator {
             name: worker.name, host: worker.hello.host, roles: worker.hello.roles, isReachable: worker.isReachable,
             isDraining: worker.isDraining,
             version: version ?? worker.learned?.version, leaseCount: leaseCount(of: worker.name),
-            completionCount: worker.completionCount, lastHeard: worker.lastHeard)
+            completionCount: worker.completionCount,
+            tokenCount: worker.tokenCount, verdictCount: worker.verdictCount, stepCount: worker.stepCount,
+            lastHeard: worker.lastHeard)
     }
 
     private var phase: String {

@@ -122,8 +122,17 @@ package struct Note: Equatable, Sendable {
     package enum Level: UInt8, Sendable { case debug, info, warning, error }
     package var level: Level
     package var text: String
-    package init(_ level: Level, _ text: String) {
+    /// What it is about, for a log in which one looks for these.
+    package var step: Int?
+    package var worker: String?
+    package var lease: LeaseIdentifier?
+    package init(
+        _ level: Level, _ text: String, step: Int? = nil, worker: String? = nil, lease: LeaseIdentifier? = nil
+    ) {
         self.level = level
         self.text = text
+        self.step = step
+        self.worker = worker
+        self.lease = lease
     }
 }

@@ -6,8 +6,10 @@ package enum Event: Equatable, Sendable {
     /// The shell is ready: sockets bound, store open, base policy known.
     case start
     case received(Message, from: PeerIdentifier)
-    /// The transport cannot reach this peer any more, or its local process ended.
+    /// The transport cannot reach this peer any more.
     case disconnected(PeerIdentifier)
+    /// The peer's process ran on this host and has ended.
+    case ended(PeerIdentifier)
     /// The peer's worker sent what no honest worker sends: bytes that are no message, or more than it was asked for.
     case misbehaved(PeerIdentifier, reason: String)
     /// Answer to `Effect.drawPrompts`, in ordinal order.

@@ -82,7 +82,7 @@ extension Coordinator {
             outbox.append(.retire(process: worker.hello.processIdentifier, host: worker.hello.host))
             let count = leaseCount(of: worker.name)
             let work = count == 0 ? "holds no lease" : "finishes \(Self.leases(count))"
-            note(.info, "`\(worker.name)` is drained: it gets no new work, \(work) and leaves")
+            note(.info, "`\(worker.name)` is drained: it gets no new work, \(work) and leaves", of: worker.name)
             answers.append("`\(worker.name)` gets no new work, \(work) and leaves")
         }
         if answers.isEmpty { return .done("`\(name)` is leaving already") }
@@ -121,7 +121,7 @@ extension Coordinator {
             }
             persist(.workerLeft(name: worker.name, reason: Self.drainedReason))
             send(.shutdown(reason: Self.drainedReason), toWorker: worker.name)
-            note(.info, "`\(worker.name)` left: \(Self.drainedReason)")
+            note(.info, "`\(worker.name)` left: \(Self.drainedReason)", of: worker.name)
             membership.remove(worker.name)
         }
     }

@@ -86,7 +86,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             let tended = shell.tend(at: now)
             for process in shell.takeEndedProcesses() {
                 guard let peer = localPeers.removeValue(forKey: process) else { continue }
-                handle(.received(.goodbye(reason: "its process ended"), from: peer))
+                handle(.ended(peer))
                 connections[peer] = nil
             }
             for key in shell.takeRevokedKeys() { withdraw(key) }
@@ -169,7 +169,10 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             }
             connections[peer] = connection
             if received.missed > 0 {
-                shell.note(Note(.warning, "\(received.missed) messages from \(peer) were lost; leases make them good"))
+                let worker = core.name(of: peer)
+                let who = worker.map { "`\($0)`" } ?? "\(peer)"
+                let text = "\(received.missed) messages from \(who) were lost; leases make them good"
+                shell.note(Note(.warning, text, worker: worker))
             }
             handle(.received(received.message, from: peer))
         } catch {

@@ -24,6 +24,7 @@ package final class RunShell: CoordinatorShell {
     private let log: RunLogger
     private let screen: Screen
     private let statusFile: StatusFile
+    private var rates = WorkerRates()
     /// Weights blobs by version, so that old ones can go. The base stays while KL needs it.
     private var published: [PolicyManifest]
     /// Where the run would go on from.
@@ -140,7 +141,8 @@ package final class RunShell: CoordinatorShell {
         let status = coordinator.status
         screen.show(status, at: now)
         do {
-            try statusFile.write(run: directory.name, status, at: now)
+            try statusFile.write(
+                run: directory.name, status, rates: rates.rates(of: status.workers, at: now), at: now)
         } catch {
             note(Note(.warning, "the status file could not be written: \(error)"))
         }

@@ -51,10 +51,7 @@ enum TranscriptWords {
     static func words(_ key: GroupKey) -> String { "\(key.purpose) \(key.step)/\(key.ordinal)" }
     static func words(_ digest: Digest) -> String { String(digest.description.prefix(8)) }
     /// The epoch before a point, where there was a restart.
-    static func words(_ lease: LeaseIdentifier) -> String {
-        let epoch = lease.rawValue >> 40
-        return (epoch > 0 ? "\(epoch)." : "") + "\(lease.rawValue & 0xFF_FFFF_FFFF)"
-    }
+    static func words(_ lease: LeaseIdentifier) -> String { lease.words }
     static func words(_ manifest: PolicyManifest) -> String {
         "\(manifest.version.rawValue) (\(words(manifest.weightsHash)))"
             + (manifest.optimizer == nil ? "" : " + optimizer")

@@ -72,6 +72,8 @@ struct TranscriptWorld {
         case "drain": handle(.asked(.drain(worker: arguments.joined(separator: " ")), number: 4))
         case "storefailed": handle(.storeFailed(reason: arguments.joined(separator: " ")))
         case "status": status()
+        case "faults": faults()
+        case "ended": handle(.ended(workers[try index(arguments)].peer))
         default: throw TranscriptError(description: "unknown command `\(verb)`")
         }
         return lines
@@ -207,5 +209,14 @@ struct TranscriptWorld {
         lines.append(
             "no verdicts \(status.counters.noVerdictCount), releases \(status.counters.releaseCount), "
                 + "duplicates \(status.counters.duplicateCount), faults \(status.counters.faultCount)")
+    }
+
+    private mutating func faults() {
+        for fault in coordinator?.status.faults ?? [] {
+            let lease = fault.lease.map { " [\($0.words)]" } ?? ""
+            lines.append(
+                "\((fault.at - .zero).inSeconds) s, step \(fault.step), \(fault.kind.rawValue), "
+                    + "\(fault.worker ?? "nobody")\(lease): \(fault.text)")
+        }
     }
 }
