@@ -21,6 +21,7 @@ extension Coordinator {
             batch.groups[ordinal].state = verdicts == nil ? .verifying : .judged
         }
         if verdicts == nil { verification.add(prompt, stored.completions) }
+        openCheck(prompt, sampledBy: nil)
     }
 
     func assignment(for prompt: Prompt) -> RolloutAssignment {
@@ -38,7 +39,7 @@ extension Coordinator {
             idle: { worker in
                 worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
-            }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
+            }, demand: rollouts.demand(at: now), checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
@@ -75,6 +76,7 @@ extension Coordinator {
             if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
         }
+        if unit.isCheck { return takeCheck(index, lease, completions, from: worker) }
         _ = rollouts.book.remove(index)
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
@@ -95,6 +97,7 @@ extension Coordinator {
             $0.restUntil = nil
         }
         verification.add(unit.work.prompt, completions)
+        openCheck(unit.work.prompt, sampledBy: worker)
     }
 
     mutating func takeVerdicts(_ lease: LeaseIdentifier, _ verdicts: [Verdict], from worker: String) {
@@ -160,7 +163,10 @@ extension Coordinator {
         let key = rollouts.book.units[index].key
         counters.faultCount += 1
         fault(.rolloutFailed, "`\(worker)` could not sample \(key.words): \(reason)", of: worker, lease: lease)
-        guard retryable else {
+        let unit = rollouts.book.units[index]
+        let isLast = !retryable || unit.failureCount + 1 >= RolloutScheduler.failureLimit
+        if unit.isCheck, isLast, group(key)?.check == .open { return skipCheck(index) }
+        guard retryable || unit.isCheck else {
             _ = rollouts.book.remove(index)
             changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
             return persist(.groupDropped(key, reason: reason))
@@ -206,7 +212,7 @@ extension Coordinator {
         persist(.verdictsAccepted(key, verdicts))
     }
 
-    private mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
+    mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
         guard let holder, holder.identifier != lease else { return }
         send(.cancel(lease: holder.identifier), toWorker: holder.worker)
     }
