@@ -61,7 +61,7 @@ extension Coordinator {
         if case .ready(let manifest) = worker.policy { version = manifest.version }
         let leaseCount =
             rollouts.book.heldCount(of: worker.name) + verification.book.heldCount(of: worker.name)
-            + (training.running?.lease.worker == worker.name ? 1 : 0)
+            + gradients.book.heldCount(of: worker.name) + (training.running?.lease.worker == worker.name ? 1 : 0)
         return CoordinatorStatus.Worker(
             name: worker.name, host: worker.hello.host, roles: worker.hello.roles, isReachable: worker.isReachable,
             version: version ?? worker.learned?.version, leaseCount: leaseCount,
@@ -79,6 +79,7 @@ extension Coordinator {
             case .save: return "saving"
             }
         }
+        if gradients.shared != nil { return "learning" }
         if progress.isStopping { return "saving" }
         if pretraining != nil { return isPresent(.learner) ? "pretraining" : "waiting for learner workers" }
         let groups = evaluation.batch?.groups ?? buffer[progress.trainedStep + 1]?.groups ?? []

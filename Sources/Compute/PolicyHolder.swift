@@ -113,10 +113,16 @@ package final class PolicyHolder {
         return parameters
     }
 
-    /// The adapters of the version that is learned from, over their base; of a version without any (the base itself)
-    /// they are made from the seed.
+    /// The adapters of the version that is learned from, over their base.
     func adapters(_ options: LoRAOptions, seed: UInt64) throws(ComputeError) -> AdapterTraining {
         guard let manifest = learningManifest else { throw ComputeError.wrongPolicy(held: nil, wanted: .base) }
+        return try adapters(options, of: manifest, seed: seed)
+    }
+
+    /// Of a version without any (the base itself) they are made from the seed.
+    func adapters(
+        _ options: LoRAOptions, of manifest: PolicyManifest, seed: UInt64
+    ) throws(ComputeError) -> AdapterTraining {
         let layout = AdapterLayout(config: config, options: options)
         let path = blobs.path(for: manifest.weights)
         return try wrap {

@@ -110,7 +110,7 @@ struct Ledger: Sendable {
         case .finish(let outcome):
             isFinished = true
             if case .completed = outcome { checkEverythingEmitted() }
-        case .drawPrompts, .reportEvaluation, .forgetBlobs, .note: break
+        case .drawPrompts, .reportEvaluation, .forgetBlobs, .removeBlobs, .note: break
         }
     }
 
@@ -135,6 +135,14 @@ struct Ledger: Sendable {
                 let expected = UInt64(max(0, assignment.prompt.key.step - 1 - lag))
                 if version.rawValue != expected { fail("\(assignment.prompt.key) is sampled with version \(version)") }
                 dispatched.append(assignment.prompt.key)
+            }
+        case .gradient(let lease, let assignment):
+            use(lease)
+            let version = assignment.base
+            let isProven =
+                proven[peer]?.version == version && proven[peer]?.weightsHash == durable[version]
+            if !assignment.keep, !isProven {
+                fail("gradients only after proof: step \(assignment.step) went to a helper without version \(version)")
             }
         case .verify(let lease, _), .train(let lease, _), .pretrain(let lease, _), .saveCheckpoint(let lease):
             use(lease)

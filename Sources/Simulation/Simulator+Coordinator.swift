@@ -83,6 +83,8 @@ extension Simulator {
             // Every restart says this too, before anything is drawn.
             if !drawnSteps.isEmpty { marks.hit(.rewound) }
         case .forgetBlobs(let version): forgottenBefore = max(forgottenBefore, version)
+        case .removeBlobs(let blobs):
+            for blob in blobs { gradients[blob.digest] = nil }
         case .finish(let outcome): finish(outcome)
         case .report, .reportEvaluation, .note: break
         }
@@ -144,9 +146,12 @@ extension Simulator {
             switch effect {
             case .note(let note):
                 if note.text.contains("given to another") { marks.hit(.leaseReleased) }
+                if note.text.contains("shard"), note.text.contains("given to another") { marks.hit(.gradientMoved) }
                 if note.text.contains("is refused") { marks.hit(.workerRefused) }
                 if note.text.contains("paused") { marks.hit(.paused) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
+            case .send(.gradient(_, let assignment), _):
+                marks.hit(assignment.keep ? .gradientKept : .gradientHandedIn)
             case .send(.train, _):
                 if case .received(.hello, _) = event { marks.hit(.learnerKeptOverReconnect) }
             default: break

@@ -66,6 +66,8 @@ package struct Simulator: Sendable {
     var records: [Record] = []
     /// Blobs of versions before this one are gone.
     var forgottenBefore = PolicyVersion.base
+    /// Parts of gradients, by the blobs that they lie in.
+    var gradients: [Digest: Digest] = [:]
     var ledger: Ledger
     var marks = Marks()
     var trace: Fingerprint
@@ -93,7 +95,9 @@ package struct Simulator: Sendable {
         dice = SimulationDice(seed: scenario.seed ^ 0x5EED)
         ledger = Ledger(scenario: scenario, reference: reference)
         trace = Fingerprint(scenario.seed)
-        workers = scenario.workers.enumerated().map { SimulatedWorker(index: $0, roles: $1) }
+        workers = scenario.workers.enumerated().map {
+            SimulatedWorker(index: $0, roles: $1, shardCount: scenario.options.optimizer.shards)
+        }
     }
 
     /// A seed: first the undisturbed run, then the disturbed one, which must make the same.
