@@ -72,7 +72,7 @@ extension Coordinator {
             if unit.holder?.identifier == lease { loseGradient(index, avoiding: true) }
             return strike(worker, because: "computed \(unit.work.words) unusably: \(fault)")
         }
-        cancelOther(gradients.finish(index, part), than: lease)
+        cancelOther(gradients.finish(index, part, by: worker), than: lease)
         membership.update(worker) { $0.restUntil = nil }
     }
 

@@ -128,7 +128,7 @@ extension Coordinator {
                         + "lower optimizer.learning_rate or optimizer.gradient_clip"))
         }
         training.finish()
-        endGradients()
+        let learnerCount = gradients.shared?.learners.count ?? 1
         membership.update(worker) {
             // After pre-training the optimizer starts afresh, from the policy made, whoever made it.
             $0.learned = running.order == .pretrain ? nil : report.manifest
@@ -136,9 +136,10 @@ extension Coordinator {
         }
         switch running.order {
         case .pretrain: finishPretraining(report)
-        case .train: finishStep(report, running)
+        case .train: finishStep(report, running, learnerCount: learnerCount)
         case .save: becomeCheckpoint(report.manifest)
         }
+        endGradients()
         send(.acknowledge(lease: lease), toWorker: worker)
     }
 
@@ -153,7 +154,9 @@ extension Coordinator {
         publishBase()
     }
 
-    private mutating func finishStep(_ report: TrainingReport, _ running: TrainingStep.Running) {
+    private mutating func finishStep(
+        _ report: TrainingReport, _ running: TrainingStep.Running, learnerCount: Int
+    ) {
         guard let batch = buffer[report.step] else { preconditionFailure("step \(report.step) has no batch") }
         let manifest = report.manifest
         withdrawIfContradicted(by: manifest)
@@ -162,7 +165,8 @@ extension Coordinator {
             secondsLearn: (now - running.startedAt).inSeconds,
             secondsPublish: publication.publishingTime(of: batch.version).inSeconds,
             seconds: progress.lastStepAt.map { (now - $0).inSeconds } ?? 0,
-            workerCount: membership.workers.count)
+            workerCount: membership.workers.count,
+            learnerCount: options.optimizer.shards > 1 ? learnerCount : nil)
         let metrics = measurement.metrics()
         persist(
             .stepTrained(

@@ -18,6 +18,8 @@ struct GradientShards: Equatable, Sendable {
         let startedAt: MonotonicTime
         /// In order of arrival.
         var done: [GradientPart] = []
+        /// Who computed them.
+        var learners: [String] = []
 
         /// Blobs of the parts that are done.
         var blobs: [BlobReference] { done.compactMap(\.blob) }
@@ -61,8 +63,9 @@ struct GradientShards: Equatable, Sendable {
         return shared.done.sorted { $0.shards.first < $1.shards.first }
     }
 
-    mutating func finish(_ index: Int, _ part: GradientPart) -> Lease? {
+    mutating func finish(_ index: Int, _ part: GradientPart, by worker: String) -> Lease? {
         shared?.done.append(part)
+        if shared?.learners.contains(worker) == false { shared?.learners.append(worker) }
         return book.remove(index).holder
     }
 

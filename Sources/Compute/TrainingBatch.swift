@@ -76,8 +76,8 @@ struct TrainingBatch {
         }
     }
 
-    /// The groups of each shard, by what will be computed of them. Where KL is a part of the reward, that is taken to be
-    /// every completion, so that nobody needs the KL of groups that others compute.
+    /// The groups of each shard, by what will be computed of them. Where KL is a part of the reward, that is taken to
+    /// be every completion, so that nobody needs the KL of groups that others compute.
     static func shardGroups(_ groups: [CompletionGroup], options: RunOptions) -> [Range<Int>] {
         let count = options.optimizer.shards
         guard count > 1 else { return [groups.indices] }

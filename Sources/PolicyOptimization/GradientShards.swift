@@ -1,7 +1,7 @@
 // Which groups of a step make up which shard of its gradient.
 
-/// Cuts a step's groups into shards of about the same cost, by the data alone: whole groups in prompt order, each in the
-/// shard in which the middle of its cost falls.
+/// Cuts a step's groups into shards of about the same cost, by the data alone: whole groups in prompt order, each in
+/// the shard in which the middle of its cost falls.
 /// - Parameters:
 ///   - costs: tokens to compute per group, in prompt order.
 ///   - count: how many shards, at least 1.

@@ -170,6 +170,10 @@ struct RecipeChecks {
 
     private func cluster() throws(RecipeError) {
         let cluster = options.cluster
+        try require(
+            cluster.localLearner <= options.optimizer.shards, "cluster.local_learner",
+            "must not exceed optimizer.shards (\(options.optimizer.shards)), found \(cluster.localLearner): as many "
+                + "learners can share a step")
         let silence = cluster.heartbeatSeconds * Double(cluster.heartbeatsMissed)
         try require(
             cluster.leaseSeconds >= silence, "cluster.lease_seconds",

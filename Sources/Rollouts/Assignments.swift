@@ -32,8 +32,8 @@ package struct VerificationAssignment: Equatable, Sendable, Codable {
     }
 }
 
-/// One optimizer update. The step's groups were sent just before, in key order, under the same lease; or there are none,
-/// and the gradient is the sum of `parts`.
+/// One optimizer update. The step's groups were sent just before, in key order, under the same lease; or there are
+/// none, and the gradient is the sum of `parts`.
 package struct TrainingAssignment: Equatable, Sendable, Codable {
     /// The step to make, from 1; the weights held must be of `base`.
     package var step: Int

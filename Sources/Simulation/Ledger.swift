@@ -12,7 +12,8 @@ package struct Reference: Equatable, Sendable {
     /// Metrics that must not depend on time or on the cluster.
     static func comparable(_ metrics: StepMetrics) -> [StepMetrics.Value] {
         metrics.values.filter { value in
-            !value.name.hasPrefix("seconds") && !value.name.hasSuffix("per_second") && value.name != "workers"
+            !value.name.hasPrefix("seconds") && !value.name.hasSuffix("per_second")
+                && !["workers", "learners"].contains(value.name)
         }
     }
 }

@@ -7,12 +7,13 @@ package enum ScriptedGradient {
     package static func of(_ groups: [CompletionGroup], shards: ShardRange, shardCount: Int) -> Digest {
         guard let (left, right) = shards.halves else {
             var print = Fingerprint(10)
-            for (place, group) in groups.enumerated() where place * shardCount / groups.count == shards.first {
-                absorb(group, into: &print)
-            }
+            absorb(
+                groups.enumerated().filter { $0.offset * shardCount / groups.count == shards.first }.map(\.element),
+                into: &print)
             return print.digest
         }
-        return added(of(groups, shards: left, shardCount: shardCount), of(groups, shards: right, shardCount: shardCount))
+        return added(
+            of(groups, shards: left, shardCount: shardCount), of(groups, shards: right, shardCount: shardCount))
     }
 
     /// A node from its parts; nil when one is missing.
@@ -28,6 +29,10 @@ package enum ScriptedGradient {
         print.absorb(left)
         print.absorb(right)
         return print.digest
+    }
+
+    static func absorb(_ groups: [CompletionGroup], into print: inout Fingerprint) {
+        for group in groups { absorb(group, into: &print) }
     }
 
     private static func absorb(_ group: CompletionGroup, into print: inout Fingerprint) {

@@ -88,26 +88,29 @@ package struct ScriptedLearner: Equatable, Sendable {
             gradients[part.shards] = part.blob.map { blob($0.digest) } ?? kept[part.shards]
         }
         guard let sum = ScriptedGradient.sum(.whole(shardCount), of: gradients) else { return nil }
-        return train(assignment, gradient: sum)
+        return train(assignment, isEmpty: false) { $0.absorb(sum) }
     }
 
     package mutating func keep(_ gradient: Digest, of shards: ShardRange) { kept[shards] = gradient }
 
     package mutating func train(_ assignment: TrainingAssignment, _ groups: [CompletionGroup]) -> TrainingReport {
-        guard !groups.isEmpty else { return train(assignment, gradient: nil) }
-        return train(
-            assignment, gradient: ScriptedGradient.of(groups, shards: .whole(shardCount), shardCount: shardCount))
+        train(assignment, isEmpty: groups.isEmpty) { [shardCount] print in
+            guard shardCount > 1 else { return ScriptedGradient.absorb(groups, into: &print) }
+            print.absorb(ScriptedGradient.of(groups, shards: .whole(shardCount), shardCount: shardCount))
+        }
     }
 
-    private mutating func train(_ assignment: TrainingAssignment, gradient: Digest?) -> TrainingReport {
+    private mutating func train(
+        _ assignment: TrainingAssignment, isEmpty: Bool, absorbing absorb: (inout Fingerprint) -> Void
+    ) -> TrainingReport {
         kept = [:]
         var print = Fingerprint(4)
         print.absorb(weights)
         print.absorb(optimizer)
         print.absorb(assignment.step)
         print.absorb(assignment.learningRate.bitPattern)
-        if let gradient {
-            print.absorb(gradient)
+        if !isEmpty {
+            absorb(&print)
             weights = print.digest
             print.absorb(5)
             optimizer = print.digest

@@ -146,12 +146,14 @@ extension Simulator {
             switch effect {
             case .note(let note):
                 if note.text.contains("given to another") { marks.hit(.leaseReleased) }
-                if note.text.contains("shard"), note.text.contains("given to another") { marks.hit(.gradientMoved) }
                 if note.text.contains("is refused") { marks.hit(.workerRefused) }
                 if note.text.contains("paused") { marks.hit(.paused) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
             case .send(.gradient(_, let assignment), _):
                 marks.hit(assignment.keep ? .gradientKept : .gradientHandedIn)
+                if !sharedParts.insert([assignment.attempt, UInt64(assignment.shards.first)]).inserted {
+                    marks.hit(.gradientMoved)
+                }
             case .send(.train, _):
                 if case .received(.hello, _) = event { marks.hit(.learnerKeptOverReconnect) }
             default: break

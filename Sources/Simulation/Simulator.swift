@@ -68,6 +68,8 @@ package struct Simulator: Sendable {
     var forgottenBefore = PolicyVersion.base
     /// Parts of gradients, by the blobs that they lie in.
     var gradients: [Digest: Digest] = [:]
+    /// Attempt and first shard of each part of a gradient that was given out.
+    var sharedParts: Set<[UInt64]> = []
     var ledger: Ledger
     var marks = Marks()
     var trace: Fingerprint

@@ -2,8 +2,8 @@
 
 import Rollouts
 
-/// One safetensors file: one float32 tensor, all numbers of the gradient in the order of the weights. Its metadata names
-/// what it is and the lease it was made under, so that no two files are the same blob and each can go by itself.
+/// One safetensors file: one float32 tensor, all numbers of the gradient in the order of the weights. Its metadata
+/// names the lease it was made under, so that no two files are the same blob and each can go by itself.
 package enum GradientSnapshot {
     private static let tensorName = "gradient"
     private static let leaseKey = "gradient_lease"

@@ -15,7 +15,7 @@ struct SharedGradientTests {
     private func numbers(_ ground: Ground, _ run: String) throws -> [[String: String]] {
         try ground.metrics(run).map { row in
             row.filter { key, _ in
-                !key.hasPrefix("seconds") && !key.hasSuffix("per_second") && key != "workers" && key != "time"
+                !key.hasPrefix("seconds") && !key.hasSuffix("per_second") && !["workers", "learners", "time"].contains(key)
             }.mapValues { "\($0)" }
         }
     }
@@ -36,6 +36,7 @@ struct SharedGradientTests {
         for (name, count) in [("two", 2), ("four", 4)] {
             try complete(ground, name, more + ["--local", "rollout=1,verifier=1,learner=\(count)"])
             #expect(try numbers(ground, name) == expected, "\(name)")
+            #expect(try ground.metrics(name).contains { ($0["learners"] as? Double ?? 1) > 1 })
             #expect(!FileManager.default.fileExists(atPath: ground.file(name, "blobs")))
         }
         // Another cut of the same batches is another sum.
@@ -43,14 +44,27 @@ struct SharedGradientTests {
         #expect(try ground.hashes("uncut") != ground.hashes("one"))
     }
 
-    @Test func `a learner on another host hands its parts in over the socket`() throws {
+    /// A process of another user cannot write into the run's folder: as if it were on another host.
+    @Test(.enabled(if: getuid() == 0, "becoming another user takes root"))
+    func `a learner that does not see the run's folder hands its parts in over the socket`() throws {
         let ground = try Ground()
-        try complete(ground, "alone", [])
+        let more = ["--set", "schedule.steps=60"]
+        try complete(ground, "alone", more)
+        let address = "tcp://127.0.0.1:\(UInt16.random(in: 20_000...50_000))"
         let head = try ground.start(
-            "coordinator", ground.tiny("remote", Self.recipe + ["--listen", "tcp://127.0.0.1:0"]))
-        try head.wait(within: 60) { head.output.contains("tcp://127.0.0.1:") || head.errors.contains("tcp://127.0.0.1:") }
-        _ = try head.finish(within: 120)
-        #expect(try ground.hashes("remote") == ground.hashes("alone"))
+            "coordinator", ground.tiny("apart", Self.recipe + more + ["--listen", address]))
+        let helper = try Running(
+            URL(fileURLWithPath: "/usr/bin/setpriv"),
+            ["--reuid=65534", "--regid=65534", "--clear-groups", Ground.program("worker").path]
+                + ["join", address, "--role", "learner", "--threads", "1"],
+            in: ground.folder)
+        let ended = try head.finish(within: 120)
+        #expect(ended.status == 0, "\(ended.errors)")
+        #expect(try ground.hashes("apart") == ground.hashes("alone"))
+        #expect(try ground.metrics("apart").contains { $0["learners"] as? Double == 2 })
+        let log = try String(contentsOfFile: ground.file("apart", "logs/coordinator.log"), encoding: .utf8)
+        #expect(!log.contains("could not"), "\(log)")
+        #expect(try helper.finish(within: 60).status == 0)
     }
 
     @Test func `killed learners, the leading one or a helping one, change nothing`() throws {

@@ -69,14 +69,14 @@ struct MessageSamples {
         case 20: .saveCheckpoint(lease: lease())
         case 21: .cancel(lease: lease())
         case 22: .acknowledge(lease: lease())
-        case 23: .gradientResult(lease: lease(), step: integer(1...100), gradientPart(), seconds: double())
-        case 24:
+        case 23: .shutdown(reason: text())
+        case 24: .gradientResult(lease: lease(), step: integer(1...100), gradientPart(), seconds: double())
+        default:
             .gradient(
                 lease: lease(),
                 GradientAssignment(
                     step: integer(1...100), base: version(), groupCount: integer(0...64), shards: shards(),
                     keep: bool(), attempt: random.next(), reference: bool() ? manifest() : nil))
-        default: .shutdown(reason: text())
         }
     }
 
