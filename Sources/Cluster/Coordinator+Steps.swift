@@ -207,7 +207,7 @@ extension Coordinator {
     }
 
     private static func storeFailure(_ reason: String) -> String {
-        "the run's store failed: \(reason); make room or mend the disk, then resume the run"
+        "the run's store failed: \(reason); free space or mend the disk, then go on with --resume"
     }
 
     /// The core's last words.

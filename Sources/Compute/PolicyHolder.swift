@@ -52,12 +52,11 @@ package final class PolicyHolder {
         }
         // A shared set must not be overwritten: the learner may still need it.
         let reusable = sampling !== learning ? sampling : nil
-        let target = reusable ?? Parameters(config: config)
         // Not this version until the hash is verified, and no longer the old one either.
         samplingManifest = nil
         sampling = nil
-        let hash = try read(manifest, into: target)
-        sampling = target
+        let (parameters, hash) = try read(manifest, reusing: reusable)
+        sampling = parameters
         samplingManifest = manifest
         return hash
     }
@@ -72,15 +71,21 @@ package final class PolicyHolder {
         guard let manifest = samplingManifest, manifest.version == base, let held = sampling else {
             throw ComputeError.wrongPolicy(held: learningManifest?.version ?? samplingManifest?.version, wanted: base)
         }
-        if samplingApart {
-            let copy = Parameters(config: config)
-            _ = copy.all.update(fromContentsOf: held.values)
-            learning = copy
+        let parameters: Parameters
+        if !samplingApart, held.isWhole {
+            parameters = held
         } else {
-            learning = held
+            parameters = Parameters(config: config)
+            if held.isWhole {
+                _ = parameters.all.update(fromContentsOf: held.values)
+            } else {
+                _ = try wrap { try readWhole(manifest, into: parameters) }
+            }
+            if !samplingApart { sampling = parameters }
         }
+        learning = parameters
         learningManifest = manifest
-        return learning!
+        return parameters
     }
 
     /// The next learner starts from the policy held, with this manifest's optimizer state.
@@ -106,8 +111,7 @@ package final class PolicyHolder {
 
     func referenceParameters(_ manifest: PolicyManifest) throws(ComputeError) -> Parameters {
         if let reference, referenceHash == manifest.weightsHash { return reference }
-        let parameters = Parameters(config: config)
-        _ = try wrap { try read(manifest, into: parameters) }
+        let (parameters, _) = try wrap { try read(manifest, reusing: nil) }
         reference = parameters
         referenceHash = manifest.weightsHash
         return parameters
@@ -147,16 +151,38 @@ package final class PolicyHolder {
     }
 
     /// Writes the learner's parameters as a blob.
-    func writeSnapshot(version: PolicyVersion) throws(ComputeError) -> PolicyManifest {
+    /// - Parameter durable: whether it must survive a loss of power.
+    func writeSnapshot(
+        version: PolicyVersion, format: SnapshotFormat, durable: Bool
+    ) throws(ComputeError) -> PolicyManifest {
         guard let learning else { throw ComputeError.wrongPolicy(held: nil, wanted: version) }
         let written = try wrap {
             try Snapshot.write(
-                config: config, parameters: learning.values, format: .float32, to: blobs.directory)
+                config: config, parameters: learning.values, format: format, durable: durable, to: blobs.directory)
         }
         return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.blob)
     }
 
-    private func read(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
+    /// A version's weights in the form that takes the least memory to sample and score with.
+    /// - Parameter former: a set that nobody needs any more.
+    private func read(
+        _ manifest: PolicyManifest, reusing former: Parameters?
+    ) throws -> (parameters: Parameters, hash: Digest) {
+        let path = blobs.path(for: manifest.weights)
+        if case .exact = arithmetic, try AdapterSnapshot.describe(file: path) == nil {
+            let snapshot = try MappedSnapshot(
+                file: path, config: config, expecting: manifest.weightsHash)
+            if snapshot.format == .bfloat16 {
+                let parameters = former.flatMap { $0.isWhole ? nil : $0 } ?? Parameters(sampling: config)
+                parameters.fill(from: snapshot, threads: threads)
+                return (parameters, snapshot.weightsHash)
+            }
+        }
+        let parameters = former.flatMap { $0.isWhole ? $0 : nil } ?? Parameters(config: config)
+        return (parameters, try readWhole(manifest, into: parameters))
+    }
+
+    private func readWhole(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
         try Snapshot.readWhole(
             file: blobs.path(for: manifest.weights), config: config, expecting: manifest.weightsHash,
             into: parameters.all, base: base)

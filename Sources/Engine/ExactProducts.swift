@@ -24,6 +24,15 @@ final class PackedParameters {
     }
     private var packed: [Key: PackedWeights] = [:]
 
+    /// Packs a matrix of bfloat16 for forward products.
+    func fill(_ matrix: MatrixPlace, from numbers: UnsafePointer<UInt16>, version: UInt64, threads: ThreadPool) {
+        let key = Key(offset: matrix.offset, direction: .forward)
+        let weights = packed[key]
+            ?? PackedWeights(outputs: matrix.outputs, inputs: matrix.inputs, direction: .forward)
+        packed[key] = weights
+        weights.update(fromBFloat16: numbers, version: version, threads: threads)
+    }
+
     func weights(
         _ linear: Linear, _ direction: PackedWeights.Direction, of parameters: Parameters, threads: ThreadPool
     ) -> PackedWeights {
@@ -31,6 +40,9 @@ final class PackedParameters {
         let weights = packed[key]
             ?? PackedWeights(outputs: linear.outputs, inputs: linear.inputs, direction: direction)
         packed[key] = weights
+        precondition(
+            parameters.isWhole || weights.version == parameters.revision,
+            "PackedParameters: a set for sampling has no \(direction) weights at \(key.offset)")
         weights.update(from: linear.weight, version: parameters.revision, threads: threads)
         return weights
     }

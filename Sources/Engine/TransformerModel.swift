@@ -38,7 +38,9 @@ package final class TransformerModel {
         rotary = RotaryTable(config: config)
         attention = GroupAttention(shape: shape, threads: threads)
         switch arithmetic {
-        case .float32: exact = nil
+        case .float32:
+            precondition(parameters.isWhole, "TransformerModel: weights for exact sampling in float32 arithmetic")
+            exact = nil
         case .exact(let kernel): exact = ExactProducts(kernel: kernel, parameters: parameters)
         }
         head = ScoringHead(
@@ -102,7 +104,17 @@ package final class TransformerModel {
     }
 
     func embed(_ tokens: [Int32], into x: UnsafeMutablePointer<Float>) {
-        let hidden = Int64(config.hiddenSize)
-        rows_gather(x, parameters.base + parameters.layout.embedding, tokens, Int64(tokens.count), hidden)
+        let (count, hidden) = (Int64(tokens.count), Int64(config.hiddenSize))
+        if let rows = parameters.embeddingRows {
+            rows_gather_bf16(x, rows, tokens, count, hidden)
+            return
+        }
+        // Exact arithmetic sees matrices in bfloat16 everywhere: what a snapshot holds of them is all that counts.
+        let table = parameters.base + parameters.layout.embedding
+        if exact == nil {
+            rows_gather(x, table, tokens, count, hidden)
+        } else {
+            rows_gather_rounded(x, table, tokens, count, hidden)
+        }
     }
 }

@@ -35,6 +35,11 @@ final class MappedFile: @unchecked Sendable {
         if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
     }
 
+    /// The pages stay the system's to keep, and are mapped again when they are read.
+    func releasePages() {
+        if let start = bytes.baseAddress { madvise(UnsafeMutableRawPointer(mutating: start), bytes.count, MADV_DONTNEED) }
+    }
+
     /// A small file whole, refused above `limit` bytes; nil where there is none.
     static func contents(_ path: String, limit: Int) throws(WeightsError) -> [UInt8]? {
         guard access(path, F_OK) == 0 else { return nil }

@@ -46,6 +46,8 @@ package final class SafetensorsFile: Sendable {
         bytes(from: tensor.offset, to: tensor.offset + tensor.byteCount)
     }
 
+    func releasePages() { mapping.releasePages() }
+
     func bytes(from start: Int, to end: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: mapping.bytes[start..<end])
     }

@@ -24,16 +24,15 @@ final class SafetensorsWriter {
 
     /// - Parameter metadata: in the order given.
     convenience init(
-        in directory: String, tensors: [TensorShape], format: FloatFormat, metadata: [(String, String)]
+        in directory: String, tensors: [StoredTensor], metadata: [(String, String)]
     ) throws(WeightsError) {
         let entries = tensors.map {
-            Entry(
-                shape: $0, dtype: format.elementType.rawValue, byteCount: $0.elementCount * format.bytesPerElement)
+            Entry(shape: $0.shape, dtype: $0.format.elementType.rawValue, byteCount: $0.byteCount)
         }
         try self.init(in: directory, entries: entries, metadata: metadata)
     }
 
-    /// Tensors of several types.
+    /// Tensors of any types.
     init(in directory: String, entries: [Entry], metadata: [(String, String)]) throws(WeightsError) {
         sizes = entries.map(\.byteCount)
         let header = SafetensorsWriter.header(entries, metadata: metadata)

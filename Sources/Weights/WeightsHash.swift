@@ -19,17 +19,18 @@ package enum WeightsHash {
         config: ModelConfig, parameters: UnsafeBufferPointer<Float>, parallel: ParallelLoop = concurrently
     ) -> Digest {
         compute(
-            tensors: config.tensors, format: .float32, bytes: UnsafeRawBufferPointer(parameters), parallel: parallel)
+            tensors: config.tensors.stored(as: .float32), bytes: UnsafeRawBufferPointer(parameters),
+            parallel: parallel)
     }
 
     /// - Precondition: `bytes` holds exactly the tensors, back to back.
     static func compute(
-        tensors: [TensorShape], format: FloatFormat, bytes: UnsafeRawBufferPointer, parallel: ParallelLoop
+        tensors: [StoredTensor], bytes: UnsafeRawBufferPointer, parallel: ParallelLoop
     ) -> Digest {
         var slices: [Range<Int>] = []
         for tensor in tensors {
             let start = slices.last?.upperBound ?? 0
-            slices.append(start..<start + tensor.elementCount * format.bytesPerElement)
+            slices.append(start..<start + tensor.byteCount)
         }
         precondition(slices.last?.upperBound ?? 0 == bytes.count, "\(bytes.count) bytes are not these tensors")
         // The longest first, so that no thread is left alone with one at the end.
@@ -44,19 +45,19 @@ package enum WeightsHash {
                 out[index] = Blake2b.hash(UnsafeRawBufferPointer(rebasing: bytes[ranges[index]]))
             }
         }
-        return combine(tensors: tensors, format: format, digests: digests.compactMap { $0 })
+        return combine(tensors: tensors, digests: digests.compactMap { $0 })
     }
 
     /// The outer hash.
-    static func combine(tensors: [TensorShape], format: FloatFormat, digests: [Digest]) -> Digest {
+    static func combine(tensors: [StoredTensor], digests: [Digest]) -> Digest {
         precondition(digests.count == tensors.count, "\(digests.count) digests for \(tensors.count) tensors")
         let hash = Blake2b()
         for (tensor, digest) in zip(tensors, digests) {
-            var prefix = Array(tensor.name.utf8)
+            var prefix = Array(tensor.shape.name.utf8)
             prefix.append(0)
-            prefix.append(contentsOf: format.elementType.rawValue.utf8)
+            prefix.append(contentsOf: tensor.format.elementType.rawValue.utf8)
             prefix.append(0)
-            for dimension in tensor.dimensions { prefix.append(littleEndian: UInt64(dimension)) }
+            for dimension in tensor.shape.dimensions { prefix.append(littleEndian: UInt64(dimension)) }
             hash.update(prefix + digest.bytes)
         }
         return hash.finish()

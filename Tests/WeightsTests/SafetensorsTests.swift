@@ -114,7 +114,7 @@ import Testing
     @Test func `what the writer writes is read back and starts at a multiple of 64`() throws {
         let tensors = [TensorShape("a\"\\\n", [2, 2]), TensorShape("b", [1])]
         let writer = try SafetensorsWriter(
-            in: folder.path, tensors: tensors, format: .float32, metadata: [("k", "v\u{1}")])
+            in: folder.path, tensors: tensors.stored(as: .float32), metadata: [("k", "v\u{1}")])
         for values in [[1, 2, 3, 4], [5]] as [[Float]] { try values.withUnsafeBytes { try writer.append($0) } }
         let (blob, digests) = writer.finish()
         #expect(folder.names.count == 1 && folder.names[0].hasPrefix(".tmp-"))
