@@ -203,7 +203,7 @@ package final class LearningWork {
         if let trainer, policies.learningManifest?.version == version { return trainer }
         let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
         let made = Trainer(
-            model: policies.model(over: parameters), options: options.optimizer,
+            model: policies.model(over: parameters, copies: .passing), options: options.optimizer,
             adapters: try options.lora.map { lora throws(ComputeError) in
                 try policies.adapters(lora, seed: options.seed)
             })

@@ -33,8 +33,8 @@ package final class PolicyHolder {
         self.arithmetic = arithmetic
     }
 
-    func model(over parameters: Parameters) -> TransformerModel {
-        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic)
+    func model(over parameters: Parameters, copies: PackedCopies = .kept) -> TransformerModel {
+        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic, copies: copies)
     }
 
     /// Loads a version for sampling. A failure leaves the version held before in place.

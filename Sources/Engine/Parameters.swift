@@ -50,7 +50,7 @@ package final class Parameters {
         embeddingRows = embeddingBuffer.map { UnsafeMutableRawPointer($0.base).assumingMemoryBound(to: UInt16.self) }
     }
 
-    /// Makes a set for sampling hold a snapshot's weights, and gives the snapshot's pages back.
+    /// Makes a set for sampling hold a snapshot's weights.
     /// - Precondition: the set is not whole, and the snapshot's matrices are bfloat16.
     package func fill(from snapshot: MappedSnapshot, threads: ThreadPool) {
         precondition(
@@ -68,7 +68,6 @@ package final class Parameters {
         let rows = embeddingRows!
         let count = config.vocabularySize * config.hiddenSize
         snapshot.withBFloat16(from: layout.embedding, count: count) { rows.update(from: $0, count: count) }
-        snapshot.releasePages()
     }
 
     package var count: Int { buffer.count }

@@ -18,10 +18,12 @@ package final class TransformerModel {
     /// Rows of one pass of `score`: bounds its memory. Exact results do not depend on it, float32 ones by rounding.
     private static let scoreRowLimit = 4096
 
-    /// - Parameter retainedLogitBytes: logits kept between the forward and backward passes of training; those that
-    ///   do not fit are computed twice.
+    /// - Parameters:
+    ///   - copies: of matrices packed for exact products; decoding wants them kept.
+    ///   - retainedLogitBytes: logits kept between the forward and backward passes of training; those that do not fit
+    ///     are computed twice.
     package init(
-        parameters: Parameters, threads: ThreadPool, arithmetic: Arithmetic = .float32,
+        parameters: Parameters, threads: ThreadPool, arithmetic: Arithmetic = .float32, copies: PackedCopies = .kept,
         retainedLogitBytes: Int = 384 << 20
     ) {
         _ = BLAS.prepared
@@ -41,7 +43,7 @@ package final class TransformerModel {
         case .float32:
             precondition(parameters.isWhole, "TransformerModel: weights for exact sampling in float32 arithmetic")
             exact = nil
-        case .exact(let kernel): exact = ExactProducts(kernel: kernel, parameters: parameters)
+        case .exact(let kernel): exact = ExactProducts(kernel: kernel, parameters: parameters, copies: copies)
         }
         head = ScoringHead(
             parameters: parameters, threads: threads, exact: exact, retainedBytes: retainedLogitBytes)

@@ -2,8 +2,9 @@
 
 import Rollouts
 
-/// A snapshot's file, mapped, after its header was held against the config and its bytes against the hash: its pages
-/// are the system's to drop and read again. A removed file stays readable here.
+/// A snapshot's file, mapped, after its header was held against the config and its bytes against the hash. Its pages
+/// are the system's to drop and read again, and are given back as they have been read, so that a snapshot does not
+/// count twice. A removed file stays readable here.
 package final class MappedSnapshot {
     package let config: ModelConfig
     package let format: SnapshotFormat
@@ -21,7 +22,9 @@ package final class MappedSnapshot {
         let file = try SafetensorsFile(path)
         format = try Snapshot.check(file, holds: config.tensors)
         tensors = format.stored(config.tensors)
-        weightsHash = WeightsHash.compute(tensors: tensors, bytes: file.dataBytes, parallel: parallel)
+        weightsHash = WeightsHash.compute(tensors: tensors, bytes: file.dataBytes, parallel: parallel) {
+            file.releasePages(of: $0)
+        }
         try Snapshot.check(weightsHash, expecting: expected, file: path)
         self.config = config
         self.file = file
@@ -49,8 +52,9 @@ package final class MappedSnapshot {
     /// - Parameter element: the first one's place in the config's order.
     package func decode(from element: Int, into out: UnsafeMutableBufferPointer<Float>) {
         let type = tensors[index(at: element)].format.elementType
-        type.decode(bytes(from: element, count: out.count), into: out)
-        withExtendedLifetime(file) {}
+        let bytes = bytes(from: element, count: out.count)
+        type.decode(bytes, into: out)
+        file.releasePages(of: bytes)
     }
 
     /// Elements of matrices that lie together, as they are in a snapshot whose matrices are bfloat16.
@@ -59,12 +63,9 @@ package final class MappedSnapshot {
         from element: Int, count: Int, _ body: (UnsafePointer<UInt16>) -> Result
     ) -> Result {
         let bytes = bytes(from: element, count: count)
-        defer { withExtendedLifetime(file) {} }
+        defer { file.releasePages(of: bytes) }
         return body(bytes.baseAddress!.assumingMemoryBound(to: UInt16.self))
     }
-
-    /// Tells the system that the pages will not be needed soon: they no longer count as this process's memory.
-    package func releasePages() { file.releasePages() }
 
     /// - Precondition: all elements have one format.
     private func bytes(from element: Int, count: Int) -> UnsafeRawBufferPointer {

@@ -46,7 +46,7 @@ package final class SafetensorsFile: Sendable {
         bytes(from: tensor.offset, to: tensor.offset + tensor.byteCount)
     }
 
-    func releasePages() { mapping.releasePages() }
+    func releasePages(of bytes: UnsafeRawBufferPointer) { mapping.releasePages(of: bytes) }
 
     func bytes(from start: Int, to end: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: mapping.bytes[start..<end])

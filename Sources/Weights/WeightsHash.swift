@@ -23,9 +23,11 @@ package enum WeightsHash {
             parallel: parallel)
     }
 
+    /// - Parameter hashed: is told of each tensor's bytes when they have been read, on the thread that read them.
     /// - Precondition: `bytes` holds exactly the tensors, back to back.
     static func compute(
-        tensors: [StoredTensor], bytes: UnsafeRawBufferPointer, parallel: ParallelLoop
+        tensors: [StoredTensor], bytes: UnsafeRawBufferPointer, parallel: ParallelLoop,
+        hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
     ) -> Digest {
         var slices: [Range<Int>] = []
         for tensor in tensors {
@@ -42,7 +44,9 @@ package enum WeightsHash {
             nonisolated(unsafe) let (out, bytes) = (digests, bytes)
             parallel(order.count) { turn in
                 let index = order[turn]
-                out[index] = Blake2b.hash(UnsafeRawBufferPointer(rebasing: bytes[ranges[index]]))
+                let part = UnsafeRawBufferPointer(rebasing: bytes[ranges[index]])
+                out[index] = Blake2b.hash(part)
+                hashed(part)
             }
         }
         return combine(tensors: tensors, digests: digests.compactMap { $0 })

@@ -75,20 +75,21 @@ import Testing
         #expect(zip(found, vectors).allSatisfy { $0 == ($1 ? fine[0] : 1) })
     }
 
-    @Test func `a mapped snapshot hands out pieces, and its pages come back when they are read again`() throws {
+    @Test func `a mapped snapshot hands out pieces, again and again`() throws {
         let config = ModelConfig.tiny(.qwen2)
         let values = config.sampleParameters
         for format in SnapshotFormat.allCases {
             let written = try write(config, values, format, to: folder)
             let snapshot = try MappedSnapshot(file: written.path, config: config, expecting: written.weightsHash)
             let (whole, _) = try read(written.path, config)
-            snapshot.releasePages()
-            var start = 0
-            for tensor in config.tensors {
-                var piece = [Float](repeating: 9, count: tensor.elementCount - 1)
-                piece.withUnsafeMutableBufferPointer { snapshot.decode(from: start + 1, into: $0) }
-                #expect(piece == Array(whole[start + 1..<start + tensor.elementCount]))
-                start += tensor.elementCount
+            for _ in 0..<2 {
+                var start = 0
+                for tensor in config.tensors {
+                    var piece = [Float](repeating: 9, count: tensor.elementCount - 1)
+                    piece.withUnsafeMutableBufferPointer { snapshot.decode(from: start + 1, into: $0) }
+                    #expect(piece == Array(whole[start + 1..<start + tensor.elementCount]))
+                    start += tensor.elementCount
+                }
             }
         }
     }

@@ -23,7 +23,7 @@ struct BenchmarkModel {
     }
 
     func transformer() -> TransformerModel {
-        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic)
+        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic, copies: copies)
     }
 
     /// Token ids without meaning, the same in every run: speed does not depend on what a text says.
