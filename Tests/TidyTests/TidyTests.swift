@@ -18,7 +18,7 @@ private let allowedImports: [String: Set<String>] = [
     "Transport": ["Rollouts", "CZeroMQ", "CSodium", "CChecksum", "Synchronization", "Foundation", "Glibc"],
     "Wire": ["Rollouts", "Cluster", "CWire", "CChecksum", "Foundation", "Glibc"],
     "Telemetry": ["Rollouts", "Cluster", "CChecksum", "Logging", "Foundation", "Glibc"],
-    "Recipes": ["Rollouts", "Yams", "Foundation", "Glibc"],
+    "Recipes": ["Rollouts", "Yams", "CYaml", "Foundation", "Glibc"],
     "Datasets": ["Rollouts", "Foundation", "Glibc"],
     "RunStore": ["Rollouts", "Cluster", "GRDB", "Foundation", "Glibc"],
     "Compute": [
