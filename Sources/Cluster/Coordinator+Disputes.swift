@@ -53,7 +53,7 @@ extension Coordinator {
     private mutating func failStep(_ reason: String, by worker: String, retryable: Bool) {
         guard training.running == nil else { return failTraining(reason, retryable: retryable) }
         counters.faultCount += 1
-        note(.warning, "training failed: \(reason)")
+        fault(.trainingFailed, "training failed: \(reason)", of: worker)
         endGradients()
         if !retryable { return giveUpStep(reason) }
         membership.update(worker) { [now, leaseLength] in $0.restUntil = now + leaseLength }

@@ -13,7 +13,7 @@ extension Coordinator {
         var weights = base
         weights.optimizer = nil
         for worker in membership.workers
-        where worker.isLearner && !worker.isSampler && worker.isReachable && worker.name != leader
+        where worker.isLearner && !worker.isSampler && worker.takesWork && worker.name != leader
             && !worker.holds(base) && worker.mayLoad(at: now) && gradients.book.heldCount(of: worker.name) == 0
         {
             sendPolicy(weights, to: worker.name)
@@ -25,7 +25,7 @@ extension Coordinator {
     mutating func shareGradient(of step: Int, leader: String, base: PolicyManifest) -> Bool {
         guard isShareable, let batch = buffer[step], !batch.trainable.isEmpty else { return false }
         let helpers = membership.workers.filter {
-            $0.isLearner && $0.isReachable && $0.name != leader && $0.holds(base) && !$0.rests(at: now)
+            $0.isLearner && $0.takesWork && $0.name != leader && $0.holds(base) && !$0.rests(at: now)
         }
         guard !helpers.isEmpty else { return false }
         let attempt = leases.next().rawValue
@@ -83,9 +83,11 @@ extension Coordinator {
     }
 
     mutating func failGradient(_ index: Int, _ reason: String, retryable: Bool, by worker: String) {
-        let words = gradients.book.units[index].work.words
+        let unit = gradients.book.units[index]
         counters.faultCount += 1
-        note(.warning, "`\(worker)` could not compute \(words): \(reason)")
+        fault(
+            .trainingFailed, "`\(worker)` could not compute \(unit.work.words): \(reason)", of: worker,
+            lease: unit.holder?.identifier)
         loseGradient(index, avoiding: true)
         gradients.book.change(index) { [now] unit in
             unit.failureCount += 1

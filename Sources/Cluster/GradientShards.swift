@@ -83,7 +83,7 @@ struct GradientShards: Equatable, Sendable {
     /// proved to hold.
     func isAble(_ worker: Worker) -> Bool {
         guard let shared, worker.isLearner, worker.isReachable else { return false }
-        return worker.name == shared.leader || worker.holds(shared.base)
+        return worker.name == shared.leader || (worker.holds(shared.base) && !worker.isDraining)
     }
 
     /// One part a learner at a time; the leader before the others. A part goes back to a learner that lost it only when

@@ -113,15 +113,14 @@ extension LearningWork {
 
     /// A trainer over the weights held for sampling, for gradients alone.
     private func help(from version: PolicyVersion) throws(ComputeError) -> Trainer {
-        guard let manifest = policies.samplingManifest, manifest.version == version, let held = policies.sampling
-        else { throw ComputeError.wrongPolicy(held: policies.samplingManifest?.version, wanted: version) }
+        let (held, manifest) = try policies.wholeSampling(version)
         // Adapters are other numbers in each version; whole weights are where they were.
         if let helping, helping.parameters === held, options.lora == nil || helping.version == version {
             return helping.trainer
         }
         helping = nil
         let made = Trainer(
-            model: policies.model(over: held), options: options.optimizer,
+            model: policies.model(over: held, copies: .passing), options: options.optimizer,
             adapters: try options.lora.map { lora throws(ComputeError) in
                 try policies.adapters(lora, of: manifest, seed: options.seed)
             })

@@ -197,6 +197,8 @@ package final class LearningWork {
             progress(UInt64(step + 1))
         }
         self.trainer = nil
+        // The run begins from what is published, whether its learner was here or not.
+        trainer.model.parameters.round(to: format)
         let manifest = try publish(version: .base, changed: true, optimizer: false)
         return TrainingReport(
             step: 0, manifest: manifest,
@@ -216,7 +218,7 @@ package final class LearningWork {
         if let trainer, policies.learningManifest?.version == version { return trainer }
         let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
         let made = Trainer(
-            model: policies.model(over: parameters), options: options.optimizer,
+            model: policies.model(over: parameters, copies: .passing), options: options.optimizer,
             adapters: try options.lora.map { lora throws(ComputeError) in
                 try policies.adapters(lora, seed: options.seed)
             })
@@ -224,11 +226,27 @@ package final class LearningWork {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
                     file: policies.blobs.path(for: optimizer), expecting: optimizer, kind: made.state.kind,
-                    into: made.state.tensors(of: made.shapes))
+                    into: state(of: made))
             }
+            parameters.changed()
         }
         trainer = made
         return made
+    }
+
+    private var format: SnapshotFormat { SnapshotFormat(options.model.precision) }
+
+    /// All that a later learner needs beside the version's snapshot: moments, and of rounded matrices the float32
+    /// numbers that were rounded.
+    private func state(of trainer: Trainer) -> [StateTensor] {
+        let moments = trainer.state.tensors(of: trainer.shapes)
+        guard trainer.adapters == nil else { return moments }
+        let parameters = trainer.model.parameters
+        return moments + policies.config.tensors.enumerated().filter { format.rounds($0.element) }.map { index, shape in
+            StateTensor(
+                TensorShape("master.\(shape.name)", shape.dimensions), .float32,
+                UnsafeMutableRawBufferPointer(parameters.slice(at: index)))
+        }
     }
 
     private func publish(
@@ -242,13 +260,15 @@ package final class LearningWork {
         } else if let adapters = trainer?.adapters {
             manifest = try policies.writeSnapshot(adapters, version: version)
         } else {
-            manifest = try policies.writeSnapshot(version: version)
+            // After a loss of power a run goes on from a checkpoint; only a lag needs versions beside it.
+            manifest = try policies.writeSnapshot(
+                version: version, format: format, durable: optimizer || options.schedule.lag > 0)
         }
         if optimizer, let trainer {
             manifest.optimizer = try policies.wrap {
                 try OptimizerSnapshot.write(
-                    trainer.state.tensors(of: trainer.shapes), kind: trainer.state.kind,
-                    updateCount: trainer.updateCount, to: policies.blobs.directory
+                    state(of: trainer), kind: trainer.state.kind, updateCount: trainer.updateCount,
+                    to: policies.blobs.directory
                 ).blob
             }
         }

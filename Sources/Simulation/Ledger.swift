@@ -111,7 +111,7 @@ struct Ledger: Sendable {
         case .finish(let outcome):
             isFinished = true
             if case .completed = outcome { checkEverythingEmitted() }
-        case .drawPrompts, .reportEvaluation, .forgetBlobs, .removeBlobs, .note: break
+        case .drawPrompts, .reportEvaluation, .forgetBlobs, .removeBlobs, .note, .answer, .retire: break
         }
     }
 
