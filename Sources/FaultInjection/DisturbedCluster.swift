@@ -3,8 +3,8 @@
 import Foundation
 import Rollouts
 
-/// A coordinator with local workers, and workers that joined through the proxy. Whoever ends without being asked to is
-/// started again, as a service manager would.
+/// A coordinator with local workers, and workers that joined through the proxy. Whoever does not end by itself is started
+/// again, as a service manager would.
 final class DisturbedCluster {
     private struct Member {
         var role: WorkerRole
@@ -103,7 +103,7 @@ final class DisturbedCluster {
         }
         stopped.removeAll { $0.until <= now }
         guard coordinator.isRunning else { return }
-        for index in members.indices where !members[index].process.isRunning {
+        for index in members.indices where !members[index].process.isRunning && !members[index].process.isContent {
             members[index].process = try launch(members[index].process.name, members[index].role)
             restartCount += 1
         }

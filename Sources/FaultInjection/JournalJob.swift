@@ -52,7 +52,8 @@ package struct JournalJob {
             let life = Life(
                 writes: dice.integer(1...(isAhead ? Self.shortestWork : Self.longestLife)),
                 microseconds: dice.integer(below: 5_000), isEndless: counts.total >= kills)
-            let coordinator = try ground.start("killed", FileManager.default.fileExists(atPath: store) ? ["--resume"] : [])
+            let isKnown = FileManager.default.fileExists(atPath: store)
+            let coordinator = try ground.start("killed", isKnown ? ["--resume"] : [])
             let wasKilled = try life.end(coordinator, store: store, ground)
             let now = try Journal.read(store: store, mayBeUnmade: journal.isEmpty)
             let wrong = now.loss(since: journal) ?? now.repetition
@@ -60,7 +61,8 @@ package struct JournalJob {
             if wasKilled {
                 counts.add(.killCoordinator)
                 if counts.total.isMultiple(of: 20) {
-                    ground.say("\(counts.total) kills, \(journal.steps.count) steps, \(journal.completions.count) groups")
+                    let done = "\(journal.steps.count) steps, \(journal.completions.count) groups"
+                    ground.say("\(counts.total) kills, \(done)")
                 }
             }
             if let wrong { return (journal, "after kill \(counts.total): \(wrong)") }

@@ -37,6 +37,8 @@ package final class OwnProcess {
     package var isRunning: Bool { process.isRunning }
     /// Of one that has ended.
     package var status: Int32 { process.terminationStatus }
+    /// It ended by itself, as it should: a worker that was told that the run is complete.
+    package var isContent: Bool { !process.isRunning && !endedBySignal && status == 0 }
     package var endedBySignal: Bool { process.terminationReason == .uncaughtSignal }
 
     @discardableResult package func signal(_ number: Int32) -> Bool {
