@@ -3,8 +3,8 @@
 import Foundation
 import Rollouts
 
-/// A coordinator with local workers, and workers that joined through the proxy. Whoever does not end by itself is started
-/// again, as a service manager would.
+/// A coordinator with local workers, and workers that joined through the proxy. Whoever does not end as it should is
+/// started again, as a service manager would.
 final class DisturbedCluster {
     private struct Member {
         var role: WorkerRole

@@ -89,7 +89,7 @@ package final class FaultProxy {
         limits.reconnectMost = .milliseconds(200)
         limits.linger = .zero
         // Where no socket can be made, the worker hears nothing and tries again.
-        guard let client = try? ControlClient(context, connect: coordinator, limits: limits) else { return nil }  // above
+        guard let client = try? ControlClient(context, connect: coordinator, limits: limits) else { return nil }
         let relay = Relay(peer, client, at: now)
         relays.append(relay)
         return relay

@@ -1,4 +1,4 @@
-// `cluster/chaos --coordinator-kills N`: a coordinator killed at N random points loses nothing and counts nothing twice.
+// `cluster/chaos --coordinator-kills N`: does a coordinator killed at N random points lose or repeat anything?
 
 import Foundation
 import Rollouts

@@ -2,8 +2,8 @@
 
 import Foundation
 
-/// A head and two workers, each with a cable of its own to the head. Everything has this process's number in its name and
-/// goes when it ends.
+/// A head and two workers, each with a cable of its own to the head. Everything has this process's number in its name
+/// and goes when it ends.
 final class NamespaceGround {
     struct Worker {
         let name: String
