@@ -74,6 +74,9 @@ package struct RunSession {
 
         try removeLeftovers(blobs)
 
+        let desk = try RequestDesk(folder: directory.requests)
+        defer { desk.close() }
+
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
         let context = try Context()
@@ -105,6 +108,7 @@ package struct RunSession {
             screen: screen,
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         shell.gate = gate
+        shell.desk = desk
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
