@@ -99,11 +99,7 @@ private struct Life {
             guard !isEndless, seen >= writes else { continue }
             usleep(UInt32(microseconds))  // anywhere between two writes
             // As when the host goes down: its workers with it.
-            let children = coordinator.identity?.children ?? []
-            coordinator.signal(SIGKILL)
-            coordinator.waitForEnd(.seconds(10))
-            for child in children { child.signal(SIGKILL) }
-            return coordinator.endedBySignal
+            return coordinator.killWithChildren()
         }
         return false
     }

@@ -53,10 +53,16 @@ package final class OwnProcess {
         return !process.isRunning
     }
 
-    package func end() {
-        signal(SIGCONT)
+    /// Kills it and what it started. It is stopped first, so that it starts nothing between the look and the end.
+    /// - Returns: whether it was there to be killed.
+    @discardableResult package func killWithChildren() -> Bool {
+        guard signal(SIGSTOP) else { return false }
+        let children = identity?.children ?? []
         signal(SIGKILL)
         waitForEnd(.seconds(10))
+        // A stopped process is killed as well as any.
+        for child in children { child.signal(SIGKILL) }
+        return endedBySignal
     }
 }
 
