@@ -39,6 +39,7 @@ extension Coordinator {
             idle: { worker in
                 worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
+                    && gradients.book.heldCount(of: worker.name) == 0
             }, demand: rollouts.demand(at: now), checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
@@ -131,11 +132,16 @@ extension Coordinator {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failTraining("`\(worker)`: \(reason)", retryable: retryable)
         }
-        let owner = rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease)
+        let owner =
+            rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease) ?? gradients.book.owner(of: lease)
         guard isOwn(lease, owner, worker) else { return }
         if case .live(let index) = rollouts.book.place(of: lease) {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failRollout(index, lease, reason, retryable: retryable, by: worker)
+        }
+        if case .live(let index) = gradients.book.place(of: lease) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            return failGradient(index, reason, retryable: retryable, by: worker)
         }
         if case .live(let index) = verification.book.place(of: lease) {
             let key = verification.book.units[index].key
@@ -150,7 +156,7 @@ extension Coordinator {
     }
 
     /// A worker answers what it was asked. Whoever answers for another is struck, and the other goes on.
-    private mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
+    mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
         guard let owner, owner != worker else { return true }
         send(.acknowledge(lease: lease), toWorker: worker)
         strike(worker, because: "answered lease \(lease.words), which was given to `\(owner)`")

@@ -122,7 +122,7 @@ extension Coordinator {
         for worker in membership.workers where Membership.account(of: worker.name) == account {
             refuse(worker.name, because: reason)
         }
-        var running: Int?
+        var running = gradients.shared?.step
         if case .train(let step)? = training.running?.order { running = step }
         for batch in buffer.batches where batch.step > progress.trainedStep && batch.step != running {
             for group in batch.groups
