@@ -136,7 +136,8 @@ struct FaultTests {
         #expect(resumed.status == 0, "\(resumed.errors)")
         #expect(try ground.run("coordinator", ground.tiny("whole", more)).status == 0)
         func last(_ path: String) throws -> Substring? {
-            try String(contentsOfFile: path, encoding: .utf8).components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            return text.components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
         }
         #expect(try last("\(disk)/tiny/metrics.jsonl") == last(ground.file("whole", "metrics.jsonl")))
     }

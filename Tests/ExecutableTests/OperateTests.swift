@@ -24,7 +24,8 @@ struct OperateTests {
     /// Names of workers with this role, as the status says them.
     private func workers(_ ground: Ground, _ run: String, _ role: String) throws -> [String] {
         let workers = try status(ground, run)["workers"] as? [[String: Any]] ?? []
-        return workers.filter { ($0["roles"] as? [String])?.contains(role) == true }.compactMap { $0["name"] as? String }
+        return workers.filter { ($0["roles"] as? [String])?.contains(role) == true }
+            .compactMap { $0["name"] as? String }
     }
 
     @Test func `pausing, draining and stopping a run change nothing of its result`() throws {
@@ -56,7 +57,7 @@ struct OperateTests {
         let idle = try command(ground, ["resume", "asked"])
         #expect(idle.status == 1 && idle.errors.contains("not paused"), "\(idle.errors)")
 
-        // The local rollout worker leaves and is not started again; then the local learner, whose state goes on elsewhere.
+        // The local rollout worker leaves and is not started again; then the local learner, whose state goes on.
         func isLocal(_ name: String) -> Bool { !name.contains("-\(joined.process.processIdentifier)-") }
         let others = try workers(ground, "asked", "rollout")
         let local = try #require(others.first(where: isLocal))
@@ -76,7 +77,8 @@ struct OperateTests {
         #expect(unknown.status == 1 && unknown.errors.contains("no worker `nobody`"), "\(unknown.errors)")
 
         let stopped = try command(ground, ["stop", "asked"])
-        #expect(stopped.status == 0 && stopped.output.contains("--resume goes on"), "\(stopped.output) \(stopped.errors)")
+        #expect(stopped.status == 0, "\(stopped.errors)")
+        #expect(stopped.output.contains("--resume goes on"), "\(stopped.output)")
         #expect(try running.finish(within: 10).status == 2)
         let left = try joined.finish(within: 60)
         #expect(left.status == 0, "\(left.errors)")
