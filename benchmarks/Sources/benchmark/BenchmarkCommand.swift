@@ -14,6 +14,7 @@ struct BenchmarkCommand: ParsableCommand {
             // What the cases above start as processes of their own.
             RolloutMeasurement.self,
             QueueMeasurement.self,
+            DecodeMeasurement.self,
             LearnMeasurement.self,
         ])
 }

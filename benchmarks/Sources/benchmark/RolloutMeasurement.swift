@@ -160,11 +160,14 @@ final class SamplingBench {
     let model: BenchmarkModel
     private let transformer: TransformerModel
     private let tokenizer: Tokenizer?
+    /// For one generator after the other, as a worker does it.
+    private let pages: PagePool
 
     init(_ model: BenchmarkModel, tokenizer: Tokenizer?) {
         self.model = model
         self.tokenizer = tokenizer
         transformer = model.transformer()
+        pages = PagePool(config: model.parameters.config)
     }
 
     /// Ends are ignored: a completion has `new` tokens.
@@ -178,7 +181,7 @@ final class SamplingBench {
     }
 
     func generator(batch: Int) -> (Generator, TimedBackend) {
-        let backend = TimedBackend(Decoder(model: transformer))
+        let backend = TimedBackend(Decoder(model: transformer, pages: pages))
         let tokenizer = tokenizer
         let generator = Generator(
             backend: backend, batchLimit: batch, threadCount: model.threads.threadCount,
@@ -218,6 +221,14 @@ final class TimedBackend: DecodeBackend {
         let start = monotonicNanoseconds()
         defer { prefillSeconds += seconds(since: start) }
         return decoder.prefill(tokens, logits: logits)
+    }
+
+    func prefill(
+        _ prompts: [[Int32]], logits: UnsafeMutableBufferPointer<Float>
+    ) -> [PrefixIdentifier] {
+        let start = monotonicNanoseconds()
+        defer { prefillSeconds += seconds(since: start) }
+        return decoder.prefill(prompts, logits: logits)
     }
 
     func makeSequence(prefix: PrefixIdentifier, reserve tokens: Int) -> SequenceIdentifier {
