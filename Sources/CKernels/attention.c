@@ -150,7 +150,8 @@ static void forward_rows(const buffers *b, const segment *s, int64_t first, int6
         mask_row(row, s, first + i, keys, -INFINITY);
         const float largest = softmax_row(row, keys, scale, &sum);
         inverse[i] = 1.0f / sum;
-        if (log_sums) log_sums[i * log_stride] = largest + (float)sampling_logarithm(sum);
+        // The logarithm is of numbers alone.
+        if (log_sums) log_sums[i * log_stride] = sum == sum ? largest + (float)sampling_logarithm(sum) : NAN;
     }
     // Each row adds its own keys and no others, not even with weight 0: as in decoding.
     const int64_t own = key_column(s, 0), shared = first + 1;
