@@ -74,6 +74,9 @@ package struct RunSession {
 
         try removeLeftovers(blobs)
 
+        let desk = try RequestDesk(folder: directory.requests)
+        defer { desk.close() }
+
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
         let context = try Context()
@@ -105,6 +108,7 @@ package struct RunSession {
             screen: screen,
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         shell.gate = gate
+        shell.desk = desk
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
@@ -153,6 +157,9 @@ package struct RunSession {
     /// What a killed process of this run left half-written or unsaid.
     private func removeLeftovers(_ blobs: BlobStore) throws {
         try blobs.removeLeftovers()
+        for blob in try blobs.list() where GradientSnapshot.isPart(file: blobs.path(for: blob)) {
+            try blobs.remove(blob)
+        }
         try CheckpointStore(directory: directory.checkpoints).removeLeftovers()
         for name in try FileManager.default.contentsOfDirectory(atPath: directory.blobs)
         where name.hasPrefix(".seen-") {

@@ -46,10 +46,11 @@ final class TemporaryFile {
 
     /// Makes the bytes durable under `name`, replacing what had that name. A failed sync is never tried again: the
     /// kernel may have dropped the pages.
+    /// - Parameter durable: false for what may be lost with the machine's power: then nothing is synced.
     /// - Returns: the path.
     @discardableResult
-    func commit(as name: String) throws(WeightsError) -> String {
-        guard fsync(descriptor) == 0 else {
+    func commit(as name: String, durable: Bool = true) throws(WeightsError) -> String {
+        guard !durable || fsync(descriptor) == 0 else {
             throw .system("sync", file: path, code: errno, neededBytes: expectedBytes)
         }
         close(descriptor)
@@ -60,7 +61,7 @@ final class TemporaryFile {
             unlink(path)
             throw .system("rename to \(name)", file: path, code: code)
         }
-        try Disk.sync(directory: directory)
+        if durable { try Disk.sync(directory: directory) }
         return destination
     }
 

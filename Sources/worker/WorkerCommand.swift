@@ -52,8 +52,8 @@ struct JoinCommand: ParsableCommand {
     @Flag(help: "Allow an address of another host: without encryption and keys.")
     var insecure = false
 
-    @Flag(help: .hidden)
-    var local = false
+    @Option(help: .hidden)
+    var coordinator: Int32?
 
     func validate() throws {
         if (target == nil) == (tokenFile == nil) { throw ValidationError("Give a token, an address or --token-file.") }
@@ -64,7 +64,7 @@ struct JoinCommand: ParsableCommand {
         do {
             let status = try WorkerProcess(
                 target: try target ?? WorkerProcess.token(inFile: tokenFile ?? ""), roles: role, threads: threadCount,
-                insecure: insecure, local: local, keyFile: keyFile, kernel: EngineWorkbench.kernelName
+                insecure: insecure, coordinator: coordinator, keyFile: keyFile, kernel: EngineWorkbench.kernelName
             ) { EngineWorkbench(threadCount: threadCount) }.run()
             if status != 0 { throw ExitCode(status) }
         } catch let error as ExitCode {
