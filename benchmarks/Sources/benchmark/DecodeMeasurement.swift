@@ -28,18 +28,21 @@ struct DecodeMeasurement: ParsableCommand {
         }
     }
 
+    /// What the speed is called.
+    static func reading(batch: Int, context: Int) -> String { "decode_\(batch)_after_\(context)" }
+
     private var lengths: [Int] { contexts.split(separator: ",").map { Int($0) ?? 0 } }
 
     func run() throws {
         let model = try BenchmarkModel(
-            path: options.model, threads: options.threads, precision: arithmetic.precision)
+            path: options.model, threads: options.threads, precision: arithmetic.precision, for: .sampling)
         let bench = SamplingBench(model, tokenizer: nil)
         bench.sample(batch: batch, requests: (0..<batch).map { bench.request($0, prompt: 8, new: 4) })
         var readings = Readings()
         for length in lengths where length + new <= model.parameters.config.contextTokens {
             let run = bench.sample(
                 batch: batch, requests: (0..<batch).map { bench.request($0, prompt: length, new: new) })
-            readings["decode_\(batch)_after_\(length)"] = [Double(batch * (new - 1)) / (run.all - run.prefill)]
+            readings[Self.reading(batch: batch, context: length)] = [Double(batch * (new - 1)) / (run.all - run.prefill)]
             readings["prefill_of_\(length)"] = [Double(batch * length) / run.prefill]
         }
         print(readings.line)

@@ -47,18 +47,22 @@ struct RolloutMeasurement: ParsableCommand {
         print(readings.line)
     }
 
-    /// Twice as many completions as slots, of 1/8 to 2 times the usual length.
+    /// Four times as many completions as slots, of 1/8 to once the usual length.
     private func mixed(_ bench: SamplingBench, _ workload: RolloutWorkload, _ readings: inout Readings) {
         let slots = workload.groups * workload.groupSize / 2
         let shortest = UInt64(workload.newTokens / 8)
-        let requests = (0..<4 * slots).map { index in
-            let length = shortest + KeyedRandom.integer(
-                below: UInt64(workload.newTokens) - shortest + 1, seed: 2, use: .jitter, UInt64(index))
-            return bench.request(index, prompt: workload.promptTokens, new: Int(length))
+        let lengths = (0..<4 * slots).map { index in
+            Int(shortest + KeyedRandom.integer(
+                below: UInt64(workload.newTokens) - shortest + 1, seed: 2, use: .jitter, UInt64(index)))
+        }
+        let requests = lengths.enumerated().map { index, length in
+            bench.request(index, prompt: workload.promptTokens, new: length)
         }
         let run = bench.sample(batch: slots, requests: requests)
         readings["mixed_lengths"] = [Double(run.counters.tokensSampled) / run.all]
         readings["slots_busy_share"] = [Self.busyShare(run.counters, slots: slots)]
+        // The first token comes from the prompt's row.
+        readings["slots_busy_share_possible"] = [scheduledShare(of: lengths.map { $0 - 1 }, slots: slots)]
         readings["slots_busy_share_while_waiting"] = [Self.busyShare(run.whileWaiting, slots: slots)]
     }
 
