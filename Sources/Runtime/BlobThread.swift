@@ -9,7 +9,12 @@ import Weights
 package enum BlobOrder: Sendable {
     case welcome(Welcome)
     case fetch(PolicyManifest)
-    case upload(LeaseIdentifier, [BlobReference])
+    /// - Parameter once: of no use here afterwards.
+    case upload(LeaseIdentifier, [BlobReference], once: Bool)
+    /// Parts of a gradient, for the order to train under this lease.
+    case fetchParts(LeaseIdentifier, [BlobReference])
+    /// Nobody's.
+    case discard([BlobReference])
 }
 
 package enum BlobAnswer: Sendable {
@@ -18,6 +23,8 @@ package enum BlobAnswer: Sendable {
     case bundleFailed(String)
     case fetched(PolicyManifest)
     case fetchFailed(PolicyManifest, String)
+    case fetchedParts(LeaseIdentifier)
+    case fetchPartsFailed(LeaseIdentifier, String)
     case uploaded(LeaseIdentifier)
     case uploadFailed(LeaseIdentifier, String)
 }
@@ -60,10 +67,20 @@ package struct BlobThread {
                         } catch {
                             answers.put(.fetchFailed(manifest, "\(error)"))
                         }
-                    case .upload(let lease, let references):
+                    case .fetchParts(let lease, let references):
                         do {
                             guard let session else { throw RuntimeError("work came before the welcome") }
-                            try session.upload(references)
+                            try session.fetchParts(references)
+                            answers.put(.fetchedParts(lease))
+                        } catch {
+                            answers.put(.fetchPartsFailed(lease, "\(error)"))
+                        }
+                    case .discard(let references):
+                        session?.discard(references)
+                    case .upload(let lease, let references, let once):
+                        do {
+                            guard let session else { throw RuntimeError("work came before the welcome") }
+                            try session.upload(references, once: once)
                             answers.put(.uploaded(lease))
                         } catch {
                             answers.put(.uploadFailed(lease, "\(error)"))
@@ -87,6 +104,8 @@ private final class BlobSession {
     private let isLearner: Bool
     /// Blobs of versions held before, oldest first; a cache keeps the last two.
     private var cached: [BlobReference] = []
+    /// Parts of the gradient of the last step that was made of some.
+    private var parts: [BlobReference] = []
 
     init(
         _ welcome: Welcome, context: Context, coordinatorAddress: Address, curve: CurveClient?, cacheDirectory: String,
@@ -130,10 +149,27 @@ private final class BlobSession {
         while cached.count > 4 { try store.remove(cached.removeFirst()) }
     }
 
-    func upload(_ references: [BlobReference]) throws {
+    func upload(_ references: [BlobReference], once: Bool) throws {
         guard isRemote else { return }
+        defer { if once { discard(references) } }
         for reference in references {
             try client?.upload(reference, from: StoredBlobs(store), cancel: cancel)
+        }
+    }
+
+    /// A cache keeps those of the newest step alone.
+    func fetchParts(_ references: [BlobReference]) throws {
+        if isRemote {
+            discard(parts.filter { !references.contains($0) })
+            parts = references
+        }
+        for reference in references { try get(reference) }
+    }
+
+    func discard(_ references: [BlobReference]) {
+        for reference in references {
+            // It goes with the folder at the latest.
+            try? store.remove(reference)  // see the line above
         }
     }
 

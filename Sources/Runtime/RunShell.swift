@@ -110,6 +110,16 @@ package final class RunShell: CoordinatorShell {
 
     package func forgetBlobs(before version: PolicyVersion) { forgetBlobs { $0 < version } }
 
+    package func removeBlobs(_ blobs: [BlobReference]) {
+        for blob in blobs {
+            do {
+                try self.blobs.remove(blob)
+            } catch {
+                note(Note(.warning, "a part of a gradient could not be removed: \(error)"))
+            }
+        }
+    }
+
     /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest
     /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again. One
     /// more than the lag stays for workers that are just fetching it.
