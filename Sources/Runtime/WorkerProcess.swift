@@ -32,8 +32,8 @@ package struct WorkerProcess {
     ///   - kernel: which kernels the workbench computes with, as the hello says it.
     ///   - makeWorkbench: called on the compute thread.
     package init(
-        target: String, roles: String?, threads: Int, insecure: Bool, coordinator: Int32?, keyFile: String?, kernel: String,
-        makeWorkbench: @escaping @Sendable () -> any Workbench
+        target: String, roles: String?, threads: Int, insecure: Bool, coordinator: Int32?, keyFile: String?,
+        kernel: String, makeWorkbench: @escaping @Sendable () -> any Workbench
     ) throws {
         if JoinToken.isMeant(by: target) {
             self.target = .token(try JoinToken(target))
