@@ -46,12 +46,13 @@ struct Contest {
 
     var own: Readings { results[0].readings }
 
-    /// nil when ours was not measured.
+    /// - Parameter reading: its name in the readings, where it has another one.
+    /// - Returns: nil when ours was not measured.
     func finding(
-        _ name: String, unit: String, _ direction: Direction = .higherIsBetter, scale: Double = 1,
-        ceiling: Double? = nil
+        _ name: String, reading: String? = nil, unit: String, _ direction: Direction = .higherIsBetter,
+        scale: Double = 1, ceiling: Double? = nil
     ) -> Finding? {
-        func spread(_ readings: Readings) -> Spread? { Spread(readings[name].map { $0 * scale }) }
+        func spread(_ readings: Readings) -> Spread? { Spread(readings[reading ?? name].map { $0 * scale }) }
         guard let value = spread(own) else { return nil }
         let peers = results.dropFirst().compactMap { result in
             spread(result.readings).map { PeerValue(peer: result.name, value: $0) }
