@@ -23,6 +23,8 @@ package struct Scenario: Equatable, Sendable {
     /// The roles of each worker; every role appears.
     package var workers: [[WorkerRole]]
     package var slots: Int
+    /// A worker in this place answers with other tokens than the policy samples, and log-probs to match.
+    package var liar: Int?
     package var faults: FaultRates
     /// How long the world is bad before it heals.
     package var badTime: Duration
@@ -62,6 +64,7 @@ package struct Scenario: Equatable, Sendable {
         faults = FaultRates(&dice)
         badTime = .seconds(dice.integer(20...200))
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
+        self.options.cluster.spotCheck = dice.chance(0.7) ? 0 : dice.share()
         if size == .vast { makeVast() }
     }
 
@@ -74,6 +77,7 @@ package struct Scenario: Equatable, Sendable {
         options.evaluation.everySteps = 0
         options.cluster.heartbeatSeconds = 60
         options.cluster.leaseSeconds = 120
+        options.cluster.spotCheck = 0
         isPretrained = false
         workers =
             Array(repeating: [.rollout], count: 8000) + Array(repeating: [.verifier], count: 1990)
