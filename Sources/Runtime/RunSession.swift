@@ -73,6 +73,7 @@ package struct RunSession {
         }
 
         try removeLeftovers(blobs)
+        let differences = try StoredDifferences(blobs: blobs) { log.log($0) }
 
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
@@ -86,7 +87,8 @@ package struct RunSession {
         let addresses = Array(link.addresses.dropFirst())
         let blobServer = try BlobServer(
             context, listen: [try Address(blobAddress)] + listen.plain.map(ListenAddress.forBlobs),
-            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)), storage: StoredBlobs(blobs),
+            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)),
+            storage: ServedBlobs(blobs, differences: differences),
             uploaders: gate?.access.learners)
         try gate?.openJoining(listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)))
         defer {
@@ -105,6 +107,7 @@ package struct RunSession {
             screen: screen,
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         shell.gate = gate
+        shell.differences = differences
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
@@ -117,6 +120,7 @@ package struct RunSession {
         let outcome = loop.run()
         if !listen.isEmpty { loop.linger(.milliseconds(500)) }
         workers?.stop(grace: .seconds(10))
+        try differences.end()
         try tidy(blobs, proof: start.welcome.blobDirectoryProof, after: outcome)
         return Result(outcome: outcome, evaluations: shell.evaluations)
     }

@@ -28,6 +28,14 @@ struct BlobFrame: Equatable {
         case stat = 7
         /// Server: so many bytes.
         case size = 8
+        /// Client: I have the blob whose digest is the payload; is there less than the whole that makes this one of it?
+        case compare = 9
+        /// Server: this does: the payload is its digest, the blob's bytes are its own.
+        case differs = 10
+        /// Server: that is being worked on; ask again.
+        case later = 11
+        /// Client: make the blob that this difference leads to, and answer ACCEPTED with its bytes when it is stored.
+        case build = 12
     }
     enum Refusal: UInt8 {
         case none = 0

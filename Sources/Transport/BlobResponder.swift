@@ -51,7 +51,11 @@ struct BlobResponder {
             case .put:
                 guard mayUpload else { throw refusal(request, "only a learner may hand in blobs") }
                 (reply, event) = try put(request)
-            case .data, .missing, .accepted, .refused, .size:
+            case .compare: reply = try compare(request)
+            case .build:
+                guard mayUpload else { throw refusal(request, "only a learner may hand in blobs") }
+                (reply, event) = try build(request)
+            case .data, .missing, .accepted, .refused, .size, .differs, .later:
                 return (nil, .malformed(peer, reason: "a server's frame (\(request.kind)) from a client"))
             }
         } catch {
@@ -84,6 +88,29 @@ struct BlobResponder {
     private func stat(_ request: BlobFrame) throws(TransportError) -> BlobFrame {
         guard let size = try storage.size(of: request.digest) else { return BlobFrame(.missing, request.digest) }
         return BlobFrame(.size, request.digest, totalBytes: size)
+    }
+
+    private func compare(_ request: BlobFrame) throws(TransportError) -> BlobFrame {
+        guard let parent = Digest(bytes: request.payload) else {
+            throw refusal(request, "a comparison with \(request.payload.count) bytes for a digest")
+        }
+        switch try storage.difference(from: parent, to: request.digest) {
+        case .offered(let blob):
+            return BlobFrame(.differs, request.digest, totalBytes: blob.byteCount, payload: blob.digest.bytes)
+        case .later: return BlobFrame(.later, request.digest)
+        case .wholeOnly: return BlobFrame(.missing, request.digest)
+        }
+    }
+
+    private func build(_ request: BlobFrame) throws(TransportError) -> (BlobFrame, BlobServerEvent?) {
+        switch try storage.build(from: request.digest) {
+        case .built(let blob):
+            return (
+                BlobFrame(.accepted, request.digest, totalBytes: blob.byteCount, offset: blob.byteCount), .stored(blob)
+            )
+        case .later: return (BlobFrame(.later, request.digest), nil)
+        case .impossible(let reason): throw refusal(request, reason)
+        }
     }
 
     private mutating func put(_ request: BlobFrame) throws(TransportError) -> (BlobFrame, BlobServerEvent?) {

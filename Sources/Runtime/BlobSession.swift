@@ -1,0 +1,150 @@
+// Where a worker's blobs of one run come from and go to.
+
+import Cluster
+import Foundation
+import Rollouts
+import Transport
+import Weights
+
+/// The run's own folder where it can be seen; a cache and the network where not. There a policy comes by what differs
+/// from one that is here already, and whole where that does not do. The weights thread makes and uses it.
+final class BlobSession {
+    /// A difference above this share of the whole is not worth a way of its own.
+    private static let shareLimit = 0.5
+    /// Blobs that a cache keeps: those of two versions, with optimizer states.
+    private static let cacheLimit = 4
+
+    let store: BlobStore
+    /// nil where the run's own folder is visible: then there is nothing to transfer.
+    private var client: BlobClient?
+    private let storage: StoredBlobs
+    private let cancel: CancelFlag
+    private let isLearner: Bool
+    private let note: (Note) -> Void
+    /// What is in the cache, the longest unused first, and in which order it came.
+    private var cached: [(blob: BlobReference, arrival: Int)] = []
+    private var arrivals = 0
+
+    init(
+        _ welcome: Welcome, context: Context, coordinatorAddress: Address, curve: CurveClient?, cacheDirectory: String,
+        isLearner: Bool, note: @escaping (Note) -> Void
+    ) throws {
+        self.isLearner = isLearner
+        self.note = note
+        cancel = try CancelFlag()
+        let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
+        if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
+            store = try BlobStore(directory: welcome.blobDirectory)
+            client = nil
+        } else {
+            store = try BlobStore(directory: cacheDirectory)
+            let address = try Address(welcome.blobAddress).reached(as: coordinatorAddress)
+            client = try BlobClient(context, connect: address, curve: curve)
+        }
+        storage = StoredBlobs(store, durable: false)
+    }
+
+    private var isRemote: Bool { client != nil }
+
+    func bundle(_ reference: BlobReference) throws -> [UInt8] {
+        guard reference.byteCount <= 256 << 20 else {
+            throw RuntimeError("the model bundle claims \(reference.byteCount) bytes; at most 256 MiB are accepted")
+        }
+        try get(reference)
+        return try store.read(reference, offset: 0, count: reference.byteCount)
+    }
+
+    func fetch(_ manifest: PolicyManifest) throws {
+        if isRemote, !store.contains(manifest.weights) { fetchDifference(to: manifest.weights) }
+        var wanted = [manifest.weights]
+        if isLearner, let optimizer = manifest.optimizer { wanted.append(optimizer) }
+        for reference in wanted { try get(reference) }
+        guard isRemote else { return }
+        // Adapters name their base, which stays in the cache from version to version.
+        if let base = try AdapterSnapshot.describe(file: store.path(for: manifest.weights))?.base {
+            try get(base)
+            wanted.append(base)
+        }
+        try keep(wanted)
+    }
+
+    func upload(_ references: [BlobReference]) throws {
+        guard isRemote else { return }
+        for reference in references {
+            if uploadDifference(to: reference) { continue }
+            try client?.upload(reference, from: storage, cancel: cancel)
+        }
+        try keep(references)
+    }
+
+    private func get(_ reference: BlobReference) throws {
+        if store.contains(reference) { return }
+        guard isRemote else {
+            throw RuntimeError("the blob \(reference.digest) is not in the run's folder `\(store.directory)`")
+        }
+        try client?.download(reference, into: storage, cancel: cancel)
+    }
+
+    /// The newest blobs of the cache; older ones go.
+    private func keep(_ references: [BlobReference]) throws {
+        for reference in references {
+            arrivals += 1
+            let index = cached.firstIndex { $0.blob == reference }
+            cached.append(index.map { cached.remove(at: $0) } ?? (reference, arrivals))
+        }
+        while cached.count > Self.cacheLimit { try store.remove(cached.removeFirst().blob) }
+    }
+
+    /// What a policy may be made of: the version that came last. Blobs of one size are versions of one model; the
+    /// frozen policy of a KL term is used again and again, but came long ago.
+    private func parent(of target: BlobReference) -> BlobReference? {
+        cached.filter { $0.blob != target && $0.blob.byteCount == target.byteCount && store.contains($0.blob) }
+            .max { $0.arrival < $1.arrival }?.blob
+    }
+
+    /// Makes a policy of one that is here. Where that fails nothing is lost: the whole is fetched.
+    private func fetchDifference(to target: BlobReference) {
+        guard let parent = parent(of: target) else { return }
+        do {
+            guard let found = try client?.difference(from: parent, to: target, cancel: cancel),
+                found.byteCount < target.byteCount
+            else { return }
+            try client?.download(found, into: storage, cancel: cancel)
+            defer { remove(found) }
+            let difference = try WeightsDifference(file: store.path(for: found))
+            guard difference.target == target else {
+                throw RuntimeError("it leads to \(difference.target.digest)")
+            }
+            try difference.apply(in: store, durable: false)
+        } catch {
+            note(Note(.warning, "policy \(target.digest) is fetched whole; what differs cannot be used: \(error)"))
+        }
+    }
+
+    /// Hands in what differs from a policy that the head has.
+    /// - Returns: false where the whole must be handed in.
+    private func uploadDifference(to target: BlobReference) -> Bool {
+        guard let parent = parent(of: target) else { return false }
+        do {
+            let made = try WeightsDifference.make(
+                from: parent, to: target, in: store, into: store,
+                limitBytes: Int(Double(target.byteCount) * Self.shareLimit))
+            guard let made else { return false }
+            defer { remove(made) }
+            try client?.upload(made, from: storage, cancel: cancel)
+            guard let reason = try client?.build(target, from: made, cancel: cancel) else { return true }
+            throw RuntimeError(reason)
+        } catch {
+            note(Note(.warning, "policy \(target.digest) is handed in whole: \(error)"))
+            return false
+        }
+    }
+
+    private func remove(_ difference: BlobReference) {
+        do {
+            try store.remove(difference)
+        } catch {
+            note(Note(.warning, "a difference that is done with could not be removed: \(error)"))
+        }
+    }
+}
