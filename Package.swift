@@ -17,6 +17,11 @@ let package = Package(
         .library(
             name: "RookeryEngine",
             targets: ["Rollouts", "PolicyOptimization", "Tokenization", "Weights", "Engine", "CKernels"]),
+        .library(
+            name: "RookeryCluster",
+            targets: ["Rollouts", "Cluster", "Transport", "Wire", "RunStore", "Runtime", "Telemetry"]),
+        // For fuzzing/, another.
+        .library(name: "RookeryFuzzTargets", targets: ["FuzzTargets"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -44,7 +49,7 @@ let package = Package(
 
         // edges, lower row
         .target(
-            name: "Weights", dependencies: ["Rollouts", "CSodium", "CKernels"],
+            name: "Weights", dependencies: ["Rollouts", "CSodium", "CChecksum", "CKernels"],
             linkerSettings: [.linkedLibrary("sodium")]),
         .target(
             name: "Engine", dependencies: ["Rollouts", "Weights", "CKernels", "COpenBLAS"],
@@ -77,6 +82,15 @@ let package = Package(
                 "Datasets", "RunStore", "Verifiers",
             ]),
         .target(name: "Simulation", dependencies: ["Rollouts", "Cluster"]),
+
+        // What fuzzing/ runs on any bytes, and the tests on its corpus.
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "Rollouts", "Cluster", "Weights", "Tokenization", "Transport", "Wire", "Recipes", "Datasets",
+                "CChecksum",
+            ],
+            path: "fuzzing/Sources/FuzzTargets"),
 
         // executables
         .executableTarget(
@@ -112,6 +126,7 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(name: "RuntimeTests", dependencies: ["Runtime", "Simulation"]),
         .testTarget(name: "ExecutableTests", dependencies: ["coordinator", "worker", "simulate"]),
+        .testTarget(name: "FuzzingTests", dependencies: ["FuzzTargets"]),
         .testTarget(name: "TidyTests"),
     ],
     swiftLanguageModes: [.v6]

@@ -36,7 +36,7 @@ extension Coordinator {
         let loads = publication.loads(
             for: membership.workers,
             idle: { worker in
-                worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
+                worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
             }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
@@ -86,8 +86,12 @@ extension Coordinator {
         }
         persist(.completionsAccepted(unit.work.prompt, completions))
         send(.acknowledge(lease: lease), toWorker: worker)
+        let tokenCount = completions.reduce(0) { $0 + $1.tokens.count }
+        counters.completionCount += completions.count
+        counters.tokenCount += tokenCount
         membership.update(worker) {
             $0.completionCount += completions.count
+            $0.tokenCount += tokenCount
             $0.restUntil = nil
         }
         verification.add(unit.work.prompt, completions)
@@ -112,7 +116,11 @@ extension Coordinator {
         cancelOther(unit.holder, than: lease)
         conclude(verification.take(verdicts, ofUnit: index, by: worker, at: now), of: unit.key)
         send(.acknowledge(lease: lease), toWorker: worker)
-        membership.update(worker) { $0.restUntil = nil }
+        counters.verdictCount += verdicts.count
+        membership.update(worker) {
+            $0.verdictCount += verdicts.count
+            $0.restUntil = nil
+        }
     }
 
     mutating func takeFailure(_ lease: LeaseIdentifier, _ reason: String, retryable: Bool, from worker: String) {
@@ -124,14 +132,15 @@ extension Coordinator {
         guard isOwn(lease, owner, worker) else { return }
         if case .live(let index) = rollouts.book.place(of: lease) {
             send(.acknowledge(lease: lease), toWorker: worker)
-            return failRollout(index, reason, retryable: retryable, by: worker)
+            return failRollout(index, lease, reason, retryable: retryable, by: worker)
         }
         if case .live(let index) = verification.book.place(of: lease) {
             let key = verification.book.units[index].key
             counters.faultCount += 1
             conclude(
                 verification.fail(index, by: worker, reason: reason, retryable: retryable, at: now), of: key)
-            note(.warning, "`\(worker)` could not judge \(key.words): \(reason)")
+            fault(
+                .verificationFailed, "`\(worker)` could not judge \(key.words): \(reason)", of: worker, lease: lease)
             return send(.acknowledge(lease: lease), toWorker: worker)
         }
         dismiss(lease, from: worker)
@@ -141,14 +150,16 @@ extension Coordinator {
     private mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
         guard let owner, owner != worker else { return true }
         send(.acknowledge(lease: lease), toWorker: worker)
-        strike(worker, because: "answered lease \(lease.rawValue), which was given to `\(owner)`")
+        strike(worker, because: "answered lease \(lease.words), which was given to `\(owner)`")
         return false
     }
 
-    private mutating func failRollout(_ index: Int, _ reason: String, retryable: Bool, by worker: String) {
+    private mutating func failRollout(
+        _ index: Int, _ lease: LeaseIdentifier, _ reason: String, retryable: Bool, by worker: String
+    ) {
         let key = rollouts.book.units[index].key
         counters.faultCount += 1
-        note(.warning, "`\(worker)` could not sample \(key.words): \(reason)")
+        fault(.rolloutFailed, "`\(worker)` could not sample \(key.words): \(reason)", of: worker, lease: lease)
         guard retryable else {
             _ = rollouts.book.remove(index)
             changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
@@ -186,7 +197,7 @@ extension Coordinator {
         let missing = verdicts.filter { $0.outcome == .noVerdict }
         if let first = missing.first {
             counters.noVerdictCount += missing.count
-            note(.warning, "\(key.words): \(missing.count) without a verdict, \(first.reason)")
+            fault(.noVerdict, "\(key.words): \(missing.count) without a verdict, \(first.reason)")
         }
         changeGroup(key) { batch, ordinal in
             batch.groups[ordinal].verdicts = verdicts

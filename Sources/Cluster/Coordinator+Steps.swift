@@ -126,7 +126,7 @@ extension Coordinator {
     mutating func pause(_ pause: RunProgress.Pause) {
         guard progress.pause == nil, !progress.isStopping else { return }
         progress.pause = pause
-        note(.warning, "paused: \(pause.reason)")
+        fault(.paused, "paused: \(pause.reason)")
     }
 
     mutating func resume() {

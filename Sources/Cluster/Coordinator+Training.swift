@@ -32,7 +32,7 @@ extension Coordinator {
     /// The learner that holds the optimizer state; else the one that is nearest to starting from the base policy.
     private func chosenLearner(from base: PolicyManifest) -> Worker? {
         let workers = membership.workers
-        let learners = workers.indices.filter { workers[$0].isLearner }.map { workers[$0] }
+        let learners = workers.indices.filter { workers[$0].isLearner && !workers[$0].isDraining }.map { workers[$0] }
         if let holder = learners.first(where: { $0.hasLearned(base) }) { return holder.isReachable ? holder : nil }
         func rank(_ worker: Worker) -> (Int, Int) {
             let isFaulty = worker.rests(at: now) || worker.policyFailureCount > 0
@@ -42,7 +42,7 @@ extension Coordinator {
         return learners.filter(\.isReachable).min { rank($0) < rank($1) }
     }
 
-    private mutating func start(_ order: TrainingStep.Order, on worker: String) {
+    mutating func start(_ order: TrainingStep.Order, on worker: String) {
         var learningRate = 0.0
         var wantsCheckpoint = false
         switch order {
@@ -112,6 +112,7 @@ extension Coordinator {
             // After pre-training the optimizer starts afresh, from the policy made, whoever made it.
             $0.learned = running.order == .pretrain ? nil : report.manifest
             $0.restUntil = nil
+            if case .train = running.order { $0.stepCount += 1 }
         }
         switch running.order {
         case .pretrain: finishPretraining(report)
@@ -171,8 +172,8 @@ extension Coordinator {
     /// ones is void, so that no token is trained with another policy than the one that sampled it.
     private mutating func withdrawIfContradicted(by manifest: PolicyManifest) {
         guard let earlier = publication.contradiction(of: manifest) else { return }
-        note(
-            .warning,
+        fault(
+            .steppedBack,
             "step \(manifest.version.rawValue) trained again gave weights \(manifest.weightsHash), before \(earlier): "
                 + "this learner computes differently; what was sampled with the old weights is sampled again")
         publication.withdraw(from: manifest.version)
@@ -190,7 +191,8 @@ extension Coordinator {
     mutating func failTraining(_ reason: String, retryable: Bool) {
         guard let running = training.running else { return }
         counters.faultCount += 1
-        note(.warning, "training failed: \(reason)")
+        let lease = running.lease
+        fault(.trainingFailed, "training failed: \(reason)", of: lease.worker, lease: lease.identifier)
         // Its state may be half-way: only a checkpoint is safe to start from.
         membership.update(running.lease.worker) { [now, leaseLength] in
             $0.learned = nil
@@ -223,8 +225,8 @@ extension Coordinator {
                 membership.workers[index].isLearner && membership.workers[index].hasLearned(newest)
             })
         else { return }
-        note(
-            .warning, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")
+        fault(
+            .steppedBack, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")
         if let running = training.running {
             send(.cancel(lease: running.lease.identifier), toWorker: running.lease.worker)
             training.stop()

@@ -26,6 +26,7 @@ package struct Coordinator: Sendable, Equatable {
     var publication: PolicyPublication
     var leases: LeaseCounter
     var counters = CoordinatorStatus.Counters()
+    var faults = FaultLog()
     let isResumed: Bool
 
     package init(options: RunOptions, start: RunStart) {
@@ -59,12 +60,12 @@ package struct Coordinator: Sendable, Equatable {
         case .start: begin()
         case .received(let message, let peer): receive(message, from: peer)
         case .disconnected(let peer): disconnect(peer)
+        case .ended(let peer): end(peer)
         case .misbehaved(let peer, let reason): takeMisbehaviour(of: peer, reason)
         case .promptsDrawn(let prompts): take(prompts)
         case .interrupt: interrupt()
         case .abandon: stop(.interrupted(step: progress.checkpoint.step))
-        case .pause: pause(.requested)
-        case .resume: resume()
+        case .asked(let request, let number): take(request, number: number)
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
@@ -108,7 +109,7 @@ package struct Coordinator: Sendable, Equatable {
         guard let worker = membership.heard(peer, at: now) else {
             // After a restart of either side, or a connection that was made anew without the worker's knowledge.
             if case .goodbye = message { return }
-            return send(.refused(reason: "this connection is unknown here; say hello"), to: peer)
+            return send(.refused(reason: Self.unknownConnection), to: peer)
         }
         switch message {
         case .heartbeat(let reports): takeHeartbeat(reports, from: worker)
@@ -120,7 +121,7 @@ package struct Coordinator: Sendable, Equatable {
         case .failed(let lease, let reason, let retryable):
             takeFailure(lease, reason, retryable: retryable, from: worker)
         case .disputed(let lease, let keys, let reason): takeDispute(lease, keys, reason, from: worker)
-        case .goodbye(let reason): lose(worker, because: "left: \(reason)")
+        case .goodbye(let reason): lose(worker, because: "left: \(reason)", .workerLeft)
         case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
         case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
             .saveCheckpoint, .cancel, .acknowledge, .shutdown:
@@ -135,6 +136,7 @@ package struct Coordinator: Sendable, Equatable {
         if progress.isStopping { return advanceStopping() }
         advanceEvaluation()
         advanceBatches()
+        advanceDraining()
         let reserved = advanceTraining()
         finishIfComplete()
         assignWork(except: reserved)
@@ -143,6 +145,9 @@ package struct Coordinator: Sendable, Equatable {
 
 // What the machines share.
 extension Coordinator {
+    /// Told to whoever says anything but hello first.
+    package static let unknownConnection = "this connection is unknown here; say hello"
+
     var leaseLength: Duration { .nanoseconds(Int64(options.cluster.leaseSeconds * 1e9)) }
 
     mutating func send(_ message: Message, to peer: PeerIdentifier) {
@@ -153,7 +158,6 @@ extension Coordinator {
         if let peer = membership[name]?.peer { send(message, to: peer) }
     }
     mutating func persist(_ record: Record) { outbox.append(.persist(record)) }
-    mutating func note(_ level: Note.Level, _ text: String) { outbox.append(.note(Note(level, text))) }
 
     /// Changes one tracked group, wherever its batch is.
     mutating func changeGroup(_ key: GroupKey, _ change: (inout StepBatch, Int) -> Void) {

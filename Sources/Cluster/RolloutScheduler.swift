@@ -58,7 +58,7 @@ struct RolloutScheduler: Equatable, Sendable {
         var grants: [Grant] = []
         guard book.units.indices.contains(where: { book.units[$0].isWaiting(at: now) }) else { return [] }
         var free = workers.indices.map { index in
-            workers[index].isSampler && workers[index].peer != nil && workers[index].name != reserved
+            workers[index].isSampler && workers[index].takesWork && workers[index].name != reserved
                 ? workers[index].hello.rolloutSlots - book.heldCount(of: workers[index].name) : 0
         }
         // Groups come in order of version: the workers that hold it are found once for each.

@@ -7,14 +7,15 @@ import Rollouts
 /// A run is: starting → pretraining → stepping ⇄ paused → (stopping →) finished.
 struct RunProgress: Equatable, Sendable {
     enum Pause: Equatable, Sendable {
-        case requested
+        /// By the operator, who may say why.
+        case requested(reason: String?)
         case noVerdicts(step: Int, share: Double)
         case rollouts(GroupKey, reason: String)
 
         var reason: String {
             switch self {
-            case .requested:
-                "on request; resume when ready"
+            case .requested(let reason):
+                "on request" + (reason.map { ": \($0)" } ?? "") + "; resume when ready"
             case .noVerdicts(let step, let share):
                 "step \(step): \(Int((share * 100).rounded())) % of the completions have no verdict; look at the "
                     + "verifiers' reasons, mend them and resume (these completions are judged again), or raise "

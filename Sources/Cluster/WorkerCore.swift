@@ -199,7 +199,7 @@ extension WorkerCore {
     }
 
     private mutating func decline(_ lease: LeaseIdentifier, _ reason: String) {
-        note(.warning, "declined lease \(lease.rawValue): \(reason)")
+        note(.warning, "declined lease \(lease.words): \(reason)")
         say(.failed(lease: lease, reason: reason, retryable: true))
     }
 

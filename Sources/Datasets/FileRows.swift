@@ -3,7 +3,7 @@
 import Rollouts
 
 /// Reads one file source of a recipe.
-struct FileRows {
+package struct FileRows {
     private let options: DataSource
     private let path: String
     private let source: String
@@ -12,15 +12,16 @@ struct FileRows {
     /// - Parameters:
     ///   - source: the name its rows carry.
     ///   - refusesSystemTurns: the recipe sets a system turn of its own.
-    init(_ options: DataSource, path: String, source: String, refusesSystemTurns: Bool) {
+    package init(_ options: DataSource, path: String, source: String, refusesSystemTurns: Bool) {
         self.options = options
         self.path = path
         self.source = source
         self.refusesSystemTurns = refusesSystemTurns
     }
 
-    func load() throws(DatasetError) -> [DataRow] {
-        let reader = try jsonLines(path: path)
+    func load() throws(DatasetError) -> [DataRow] { try rows(of: jsonLines(path: path)) }
+
+    package func rows(of reader: JSONLineReader) throws(DatasetError) -> [DataRow] {
         var rows: [DataRow] = []
         var sawRow = false
         while let fields = try reader.next() {

@@ -15,7 +15,7 @@ package final class JSONLineReader {
     package let path: String
     /// The line that `next` returned last, from 1.
     package private(set) var lineNumber = 0
-    private let stream: ByteStream
+    private let stream: ByteStream?
     private var buffer: [UInt8] = []
     /// Start of the first line not yet returned.
     private var position = 0
@@ -24,6 +24,14 @@ package final class JSONLineReader {
     init(path: String) throws(DatasetError) {
         self.path = path
         stream = try ByteStream(path: path)
+    }
+
+    /// Reads text that is in memory already.
+    /// - Parameter path: what errors call it.
+    package init(bytes: [UInt8], path: String) {
+        self.path = path
+        stream = nil
+        buffer = bytes
     }
 
     /// The next row; nil at the end.
@@ -86,8 +94,10 @@ package final class JSONLineReader {
                 let reason = "is longer than \(Self.lineBytesLimit) bytes; is it JSONL?"
                 throw .badLine(path: path, line: lineNumber + 1, reason: reason)
             }
-            let chunk = try stream.read()
-            if chunk.isEmpty { isAtEnd = true }
+            guard let chunk = try stream?.read(), !chunk.isEmpty else {
+                isAtEnd = true
+                continue
+            }
             buffer.append(contentsOf: chunk)
         }
     }

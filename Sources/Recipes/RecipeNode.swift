@@ -65,6 +65,10 @@ extension RecipeNode {
             guard let mark else { return .wholeFile }
             return .line(mark.line, column: mark.column)
         }
+        if let problem = RecipeSize.problem(in: yaml) {
+            let there = RecipeError.Place.line(problem.line, column: problem.column)
+            throw RecipeError(at: override.map(RecipeError.Place.override) ?? there, problem.text)
+        }
         let root: Node?
         do {
             root = try Yams.compose(yaml: yaml)

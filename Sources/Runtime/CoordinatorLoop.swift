@@ -28,11 +28,19 @@ package protocol CoordinatorShell: AnyObject {
     func takeRevokedKeys() -> [PublicKey]
     /// Processes of this host that are known to have ended since the last call: their silence need not be waited for.
     func takeEndedProcesses() -> [Int32]
+    /// What an operator asked for since the last call; each is answered under its number, unless the run ends first.
+    func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)]
+    func answer(_ answer: OperatorAnswer, number: UInt64)
+    /// This worker process leaves for good.
+    func retire(process: Int32, host: String)
 }
 
 extension CoordinatorShell {
     package func objection(to hello: Hello, key: PublicKey?) -> String? { nil }
     package func takeRevokedKeys() -> [PublicKey] { [] }
+    package func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)] { [] }
+    package func answer(_ answer: OperatorAnswer, number: UInt64) {}
+    package func retire(process: Int32, host: String) {}
 }
 
 /// Runs the core over a link until it finishes.
@@ -78,10 +86,11 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             let tended = shell.tend(at: now)
             for process in shell.takeEndedProcesses() {
                 guard let peer = localPeers.removeValue(forKey: process) else { continue }
-                handle(.received(.goodbye(reason: "its process ended"), from: peer))
+                handle(.ended(peer))
                 connections[peer] = nil
             }
             for key in shell.takeRevokedKeys() { withdraw(key) }
+            for (number, request) in shell.takeRequests(at: now) { handle(.asked(request, number: number)) }
             for line in refusals.take(at: now) { shell.note(Note(.warning, line)) }
             connections.prune(at: now)
             if outcome != nil { continue }
@@ -151,11 +160,19 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 }
                 if key == nil, hello.host == host { localPeers[hello.processIdentifier] = peer }
             } else if !isKnown {
+                // Nothing is kept of it: it is to make its socket anew and say hello over that one.
+                if case .goodbye = received.message { return }
+                let answer = connection.conversation.seal(.refused(reason: Coordinator.unknownConnection))
+                // If it does not arrive, the worker hears nothing and makes its socket anew all the same.
+                _ = link.send(answer, to: peer)
                 return
             }
             connections[peer] = connection
             if received.missed > 0 {
-                shell.note(Note(.warning, "\(received.missed) messages from \(peer) were lost; leases make them good"))
+                let worker = core.name(of: peer)
+                let who = worker.map { "`\($0)`" } ?? "\(peer)"
+                let text = "\(received.missed) messages from \(who) were lost; leases make them good"
+                shell.note(Note(.warning, text, worker: worker))
             }
             handle(.received(received.message, from: peer))
         } catch {
@@ -266,6 +283,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         case .rewind(let step): try shell.rewind(toStep: step)
         case .forgetBlobs(let version): shell.forgetBlobs(before: version)
         case .note(let note): shell.note(note)
+        case .answer(let answer, let number): shell.answer(answer, number: number)
+        case .retire(let process, let host): shell.retire(process: process, host: host)
         case .finish(let outcome): self.outcome = outcome
         }
     }

@@ -75,6 +75,9 @@ package struct RunSession {
         try removeLeftovers(blobs)
         let differences = try StoredDifferences(blobs: blobs) { log.log($0) }
 
+        let desk = try RequestDesk(folder: directory.requests)
+        defer { desk.close() }
+
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
         let context = try Context()
@@ -108,6 +111,7 @@ package struct RunSession {
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         shell.gate = gate
         shell.differences = differences
+        shell.desk = desk
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {

@@ -24,6 +24,7 @@ package final class RunShell: CoordinatorShell {
     private let log: RunLogger
     private let screen: Screen
     private let statusFile: StatusFile
+    private var rates = WorkerRates()
     /// Weights blobs by version, so that old ones can go. The base stays while KL needs it.
     private var published: [PolicyManifest]
     /// Where the run would go on from.
@@ -33,6 +34,8 @@ package final class RunShell: CoordinatorShell {
     package var gate: AccessGate?
     /// What is made for workers of other hosts goes with the versions that it is between.
     package var differences: StoredDifferences?
+    /// Where commands of other processes come in.
+    package var desk: RequestDesk?
     /// Listening without encryption or keys for other hosts: said once a minute.
     package var isOpen = false
     private var nextWarning = MonotonicTime.zero
@@ -147,7 +150,8 @@ package final class RunShell: CoordinatorShell {
         let status = coordinator.status
         screen.show(status, at: now)
         do {
-            try statusFile.write(run: directory.name, status, at: now)
+            try statusFile.write(
+                run: directory.name, status, rates: rates.rates(of: status.workers, at: now), at: now)
         } catch {
             note(Note(.warning, "the status file could not be written: \(error)"))
         }
@@ -165,14 +169,30 @@ package final class RunShell: CoordinatorShell {
             note(
                 Note(.warning, "--insecure: no encryption, no keys; anyone who reaches this host can join the run"))
         }
-        guard let workers else { return nil }
+        guard let workers else { return desk?.nextLook }
         do throws(RuntimeError) {
             try workers.reap(now: now)
         } catch {
             note(Note(.error, error.description))
         }
         for text in workers.takeNotes() { note(Note(.warning, text)) }
-        return workers.nextDeadline
+        return [workers.nextDeadline, desk?.nextLook].compactMap(\.self).min()
+    }
+
+    package func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)] {
+        desk?.take(at: now) { note(Note(.warning, $0)) } ?? []
+    }
+
+    package func answer(_ answer: OperatorAnswer, number: UInt64) {
+        do throws(RuntimeError) {
+            try desk?.answer(answer, number: number)
+        } catch {
+            note(Note(.warning, error.description))
+        }
+    }
+
+    package func retire(process: Int32, host: String) {
+        if host == ProcessInfo.processInfo.hostName { workers?.retire(process: process) }
     }
 
     package func objection(to hello: Hello, key: PublicKey?) -> String? {

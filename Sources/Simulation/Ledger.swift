@@ -110,7 +110,7 @@ struct Ledger: Sendable {
         case .finish(let outcome):
             isFinished = true
             if case .completed = outcome { checkEverythingEmitted() }
-        case .drawPrompts, .reportEvaluation, .forgetBlobs, .note: break
+        case .drawPrompts, .reportEvaluation, .forgetBlobs, .note, .answer, .retire: break
         }
     }
 

@@ -51,6 +51,7 @@ package struct Scenario: Equatable, Sendable {
         slots = dice.integer(1...4)
         faults = FaultRates(&dice)
         badTime = .seconds(dice.integer(20...200))
+        faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
     }
 
     private static func workers(_ size: Size, _ dice: inout SimulationDice) -> [[WorkerRole]] {
@@ -116,6 +117,7 @@ package struct FaultRates: Equatable, Sendable {
     package var clogged = 0.0
     package var interrupted = 0.0
     package var paused = 0.0
+    package var drained = 0.0
 
     package static let none = FaultRates()
     private init() {}

@@ -17,6 +17,7 @@ extension Simulator {
         coordinator = Coordinator(options: scenario.options, start: start)
         coordinatorTickAt = nil
         drawnSteps = []
+        drained = []
         duplicateCount = 0
         tell(.start)
     }
@@ -84,7 +85,8 @@ extension Simulator {
             if !drawnSteps.isEmpty { marks.hit(.rewound) }
         case .forgetBlobs(let version): forgottenBefore = max(forgottenBefore, version)
         case .finish(let outcome): finish(outcome)
-        case .report, .reportEvaluation, .note: break
+        case .report, .reportEvaluation, .note, .answer: break
+        case .retire(let process, let host): drained.append("w\(host.dropFirst("host".count)).\(process)")
         }
         return nil
     }
@@ -136,6 +138,14 @@ extension Simulator {
             if chance(0.5) { queue.schedule(.disconnected(peer, epoch: epoch), at: now + dice.duration(0...100_000)) }
             return
         }
+        switch message {
+        case .rollout, .verify:
+            let link = network[connection]
+            if drained.contains("w\(link.worker).\(link.incarnation)") {
+                fail("a drained worker is given work: \(message)")
+            }
+        default: break
+        }
         transmit(message, on: connection, isUp: false)
     }
 
@@ -146,6 +156,8 @@ extension Simulator {
                 if note.text.contains("given to another") { marks.hit(.leaseReleased) }
                 if note.text.contains("is refused") { marks.hit(.workerRefused) }
                 if note.text.contains("paused") { marks.hit(.paused) }
+            case .send(.shutdown, _):
+                if coordinator?.isFinished == false { marks.hit(.drained) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
             case .send(.train, _):
                 if case .received(.hello, _) = event { marks.hit(.learnerKeptOverReconnect) }

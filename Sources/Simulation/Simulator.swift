@@ -76,6 +76,8 @@ package struct Simulator: Sendable {
     var violation: String?
     /// Steps whose prompts this coordinator's process asked for.
     var drawnSteps: [Int] = []
+    /// Names of workers that this coordinator was told to drain.
+    var drained: [String] = []
     var duplicateCount = 0
     /// How often work on this group was made to fail: fewer times than would change the result.
     var failureCounts: [GroupKey: Int] = [:]
@@ -153,7 +155,7 @@ package struct Simulator: Sendable {
             coordinatorTickAt = nil
             tell(.tick)
         case .operatorResumes(let epoch):
-            if epoch == self.epoch { tell(.resume) }
+            if epoch == self.epoch { tell(.asked(.resume, number: 0)) }
         case .disconnected(let peer, let epoch):
             if epoch == self.epoch { tell(.disconnected(peer)) }
         case .arrivesUp(let connection, let message):

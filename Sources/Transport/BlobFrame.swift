@@ -10,8 +10,8 @@ import Rollouts
 ///     56  offset (8)          64  length (4)     68  CRC32C (4) of bytes 0..<68 and the payload
 ///
 /// `length` counts the payload, and in a GET, which has none, the bytes wanted.
-struct BlobFrame: Equatable {
-    enum Kind: UInt8 {
+package struct BlobFrame: Equatable {
+    package enum Kind: UInt8, Sendable {
         /// Client: send `length` bytes from `offset`.
         case get = 1
         /// Server: those bytes.
@@ -37,7 +37,7 @@ struct BlobFrame: Equatable {
         /// Client: make the blob that this difference leads to, and answer ACCEPTED with its bytes when it is stored.
         case build = 12
     }
-    enum Refusal: UInt8 {
+    package enum Refusal: UInt8, Sendable {
         case none = 0
         /// Asking again will not help.
         case request = 1
@@ -77,7 +77,7 @@ struct BlobFrame: Equatable {
         self.payload = payload
     }
 
-    func encoded() -> [UInt8] {
+    package func encoded() -> [UInt8] {
         var frame: [UInt8] = []
         frame.reserveCapacity(BlobFrame.headerBytes + payload.count)
         func append(_ value: some FixedWidthInteger) {
@@ -99,7 +99,7 @@ struct BlobFrame: Equatable {
         return frame
     }
 
-    init(decoding frame: [UInt8]) throws(TransportError) {
+    package init(decoding frame: [UInt8]) throws(TransportError) {
         func wrong(_ reason: String) -> TransportError {
             TransportError(.corrupt, "read", "a blob frame", reason: reason)
         }

@@ -48,7 +48,7 @@ package enum JoinAnswer: Equatable, Sendable {
 /// | 1 request | 0 | token id, proof, name |
 /// | 2 admitted | 0 | name, roles (text, commas), run, addresses (text, commas) |
 /// | 3 refused | 1 if the same request may succeed later | reason |
-enum JoinFrame {
+package enum JoinFrame {
     static let mostBytes = 4096
     static let version: (major: UInt16, minor: UInt16) = (1, 0)
     private static let headerBytes = 12
@@ -60,11 +60,11 @@ enum JoinFrame {
 
     // MARK: encoding
 
-    static func encode(_ request: JoinRequest) -> [UInt8] {
+    package static func encode(_ request: JoinRequest) -> [UInt8] {
         frame(.request, [request.identifier.bytes, request.proof, Array(request.name.utf8.prefix(nameBytes))])
     }
 
-    static func encode(_ answer: JoinAnswer) -> [UInt8] {
+    package static func encode(_ answer: JoinAnswer) -> [UInt8] {
         switch answer {
         case .admitted(let admission):
             frame(
@@ -93,7 +93,7 @@ enum JoinFrame {
 
     // MARK: decoding
 
-    static func decodeRequest(_ frame: [UInt8]) throws(TransportError) -> JoinRequest {
+    package static func decodeRequest(_ frame: [UInt8]) throws(TransportError) -> JoinRequest {
         let (kind, _, fields) = try open(frame)
         guard kind == .request, fields.count == 3 else { throw wrong("it is no request") }
         guard let identifier = TokenIdentifier(bytes: fields[0]), fields[1].count == 32 else {
@@ -102,7 +102,7 @@ enum JoinFrame {
         return JoinRequest(identifier: identifier, proof: fields[1], name: try text(fields[2], nameBytes, "name"))
     }
 
-    static func decodeAnswer(_ frame: [UInt8]) throws(TransportError) -> JoinAnswer {
+    package static func decodeAnswer(_ frame: [UInt8]) throws(TransportError) -> JoinAnswer {
         let (kind, detail, fields) = try open(frame)
         switch (kind, fields.count) {
         case (.refused, 1):

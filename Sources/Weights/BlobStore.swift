@@ -3,7 +3,7 @@
 import Foundation
 import Rollouts
 
-/// A folder of files, each named by its BLAKE2b-256 in hexadecimal. A file under such a name was verified before it
+/// A folder of files, each named by its `TreeHash` in hexadecimal. A file under such a name was verified before it
 /// got the name and is never changed, so its presence is enough; `verify` is for disks that rot.
 ///
 /// Several processes may use one folder: names are only ever made by renaming whole files.
@@ -25,7 +25,7 @@ package struct BlobStore: Sendable {
     /// Stores bytes at hand.
     /// - Parameter durable: whether they must survive a loss of power.
     package func insert(_ bytes: [UInt8], durable: Bool = true) throws(WeightsError) -> BlobReference {
-        let reference = BlobReference(digest: Blake2b.hash(bytes), byteCount: bytes.count)
+        let reference = BlobReference(digest: TreeHash.hash(bytes), byteCount: bytes.count)
         if contains(reference) { return reference }
         let file = try TemporaryFile(in: directory, expectedBytes: bytes.count)
         try file.write(bytes)
@@ -36,7 +36,7 @@ package struct BlobStore: Sendable {
     /// Takes a finished file into the store: verifies, syncs and renames it, copying where it lies on another file
     /// system. The file is left where it was when this throws.
     package func adopt(_ temporaryFile: String, as reference: BlobReference) throws(WeightsError) {
-        try reference.check(Blake2b.hash(file: temporaryFile), file: temporaryFile)
+        try reference.check(TreeHash.hash(file: temporaryFile), file: temporaryFile)
         let destination = path(for: reference)
         if rename(temporaryFile, destination) != 0 {
             guard errno == EXDEV else { throw .system("rename to \(destination)", file: temporaryFile, code: errno) }
@@ -90,7 +90,7 @@ package struct BlobStore: Sendable {
     /// Reads the whole file and holds its hash and size against the reference.
     package func verify(_ reference: BlobReference) throws(WeightsError) {
         let path = path(for: reference)
-        try reference.check(Blake2b.hash(file: path), file: path)
+        try reference.check(TreeHash.hash(file: path), file: path)
     }
 
     /// All blobs by digest; files with other names are left out.
@@ -124,7 +124,7 @@ package final class PartialBlob {
     private let store: BlobStore
     private let file: TemporaryFile
     private let durable: Bool
-    private let hash = Blake2b()
+    private let hash = TreeHash()
 
     init(_ reference: BlobReference, store: BlobStore, durable: Bool) throws(WeightsError) {
         guard reference.byteCount >= 0 else {

@@ -77,11 +77,11 @@ package struct CheckpointStore: Sendable {
 
     /// Recomputes the hashes of all files.
     package func validate(_ checkpoint: CheckpointFolder) throws(WeightsError) {
-        try checkpoint.weights.check(Blake2b.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
+        try checkpoint.weights.check(TreeHash.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
         for (reference, file) in [
             (checkpoint.optimizer, checkpoint.optimizerFile), (checkpoint.base, checkpoint.baseFile),
         ] {
-            if let reference, let file { try reference.check(Blake2b.hash(file: file), file: file) }
+            if let reference, let file { try reference.check(TreeHash.hash(file: file), file: file) }
         }
     }
 

@@ -29,6 +29,11 @@ package final class GGUFFile: Sendable {
         try self.init(MappedFile(path))
     }
 
+    /// - Parameter path: what errors call the bytes.
+    package convenience init(bytes: [UInt8], path: String) throws(WeightsError) {
+        try self.init(MappedFile(copying: bytes, path: path))
+    }
+
     init(_ mapping: MappedFile) throws(WeightsError) {
         self.mapping = mapping
         let path = mapping.path

@@ -1,13 +1,13 @@
 // Which model is in a GGUF file? Source of the key names: the GGUF specification, "LLM" keys.
 
 /// A GGUF file whose architecture is supported and whose tensors are exactly that model's.
-struct GGUFModel: Sendable {
+package struct GGUFModel: Sendable {
     let file: GGUFFile
-    let config: ModelConfig
+    package let config: ModelConfig
     /// By Hugging Face name.
     private let tensors: [String: GGUFFile.Tensor]
 
-    init(_ file: GGUFFile) throws(WeightsError) {
+    package init(_ file: GGUFFile) throws(WeightsError) {
         var byName: [String: GGUFFile.Tensor] = [:]
         for tensor in file.tensors { byName[tensor.name] = tensor }
         var config = try GGUFArchitecture(file: file).config(tensors: byName)

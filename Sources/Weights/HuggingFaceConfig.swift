@@ -1,11 +1,11 @@
 // What does a Hugging Face config.json say about the model's shape? Defaults are those of transformers' config classes.
 
-enum HuggingFaceConfig {
+package enum HuggingFaceConfig {
     static let architectures: [(String, ModelFamily)] = [
         ("LlamaForCausalLM", .llama), ("Qwen2ForCausalLM", .qwen2), ("Qwen3ForCausalLM", .qwen3),
     ]
 
-    static func parse(_ bytes: [UInt8], file: String) throws(WeightsError) -> ModelConfig {
+    package static func parse(_ bytes: [UInt8], file: String) throws(WeightsError) -> ModelConfig {
         guard let members = try JSONReader.read(bytes, file: file, subject: "config").object else {
             throw WeightsError(file: file, subject: "config", found: "other JSON", expected: "an object")
         }

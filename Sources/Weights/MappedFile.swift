@@ -2,16 +2,27 @@
 
 import Foundation
 
-/// A whole file mapped read-only. A file that shrinks while it is mapped ends the process with SIGBUS, so model files
+/// A whole file mapped read-only, or bytes that are in memory already. A file that shrinks while it is mapped ends the process with SIGBUS, so model files
 /// and blobs are replaced by renaming and never changed in place.
 ///
 /// Guard of `@unchecked Sendable`: the mapping is never written or moved, and lives as long as this object.
 final class MappedFile: @unchecked Sendable {
     let path: String
     let bytes: UnsafeRawBufferPointer
+    private let isMapped: Bool
+
+    /// - Parameter path: what errors call the bytes.
+    init(copying contents: [UInt8], path: String) {
+        self.path = path
+        isMapped = false
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: contents.count, alignment: 64)
+        copy.copyBytes(from: contents)
+        bytes = UnsafeRawBufferPointer(copy)
+    }
 
     init(_ path: String) throws(WeightsError) {
         self.path = path
+        isMapped = true
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .system("open", file: path, code: errno) }
         defer { close(descriptor) }
@@ -32,6 +43,7 @@ final class MappedFile: @unchecked Sendable {
     }
 
     deinit {
+        guard isMapped else { return bytes.deallocate() }
         if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
     }
 

@@ -28,6 +28,11 @@ package final class SafetensorsFile: Sendable {
         try self.init(MappedFile(path))
     }
 
+    /// - Parameter path: what errors call the bytes.
+    package convenience init(bytes: [UInt8], path: String) throws(WeightsError) {
+        try self.init(MappedFile(copying: bytes, path: path))
+    }
+
     init(_ mapping: MappedFile) throws(WeightsError) {
         self.mapping = mapping
         var cursor = LittleEndianCursor(bytes: mapping.bytes, file: mapping.path)

@@ -10,7 +10,7 @@ final class SafetensorsWriter {
     private static let alignment = 64
 
     let file: TemporaryFile
-    private let fileHash = Blake2b()
+    private let fileHash = TreeHash()
     private let sizes: [Int]
     private var digests: [Digest] = []
 
@@ -53,7 +53,7 @@ final class SafetensorsWriter {
         DispatchQueue.concurrentPerform(iterations: 3) { lane in
             switch lane {
             case 0: fileHash.update(bytes)
-            case 1: digest = Blake2b.hash(bytes)
+            case 1: digest = TreeHash.hash(bytes)
             default: outcome = Result { () throws(WeightsError) in try file.write(bytes) }
             }
         }

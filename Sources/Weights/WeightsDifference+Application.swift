@@ -34,41 +34,53 @@ extension WeightsDifference {
             }
         }
         if let error = failure.withLock({ $0?.error }) { throw error }
-        try target.check(Blake2b.hash(file: output.path), file: store.path(for: target))
+        try target.check(TreeHash.hash(file: output.path), file: store.path(for: target))
         try output.commit(as: "\(target.digest)", durable: durable)
     }
 
     private func make(
         _ index: Int, _ piece: WeightsPiece, from parent: SafetensorsFile, at place: TemporaryFile.Place
     ) throws(WeightsError) {
-        let block = bytes(of: index)
         let old = parent.bytes(from: piece.range.lowerBound, to: piece.range.upperBound)
+        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: old.count, alignment: 64)
+        defer { room.deallocate() }
+        let new = try content(of: index, isCoded: piece.isCoded, before: old, room: room)
+        try place.write(new, at: piece.range.lowerBound)
+    }
+
+    /// A piece of the target.
+    /// - Parameters:
+    ///   - isCoded: whether it is of a bfloat16 tensor.
+    ///   - before: the parent's.
+    ///   - room: of the same size; the result may lie there, or in the difference, or be the parent's.
+    package func content(
+        of index: Int, isCoded: Bool, before: UnsafeRawBufferPointer, room: UnsafeMutableRawBufferPointer
+    ) throws(WeightsError) -> UnsafeRawBufferPointer {
+        let block = bytes(of: index)
         switch blocks[index].kind {
         case .same:
             guard block.isEmpty else {
                 throw wrong("piece \(index)", found: "\(block.count) bytes of a piece without change", expected: "none")
             }
-            try place.write(old, at: piece.range.lowerBound)
+            return before
         case .whole:
-            guard block.count == old.count else {
-                throw wrong("piece \(index)", found: "\(block.count) bytes", expected: "\(old.count)")
+            guard block.count == before.count else {
+                throw wrong("piece \(index)", found: "\(block.count) bytes", expected: "\(before.count)")
             }
-            try place.write(block, at: piece.range.lowerBound)
+            return block
         case .coded:
-            guard piece.isCoded, block.count > 4 else {
+            guard isCoded, block.count > 4, let code = block.baseAddress, let numbers = room.baseAddress else {
                 throw wrong("piece \(index)", found: "a code", expected: "whole bytes, or a code of bfloat16 numbers")
             }
-            let room = UnsafeMutableRawBufferPointer.allocate(byteCount: old.count, alignment: 64)
-            defer { room.deallocate() }
-            room.copyMemory(from: old)
+            room.copyMemory(from: before)
             let changed = UInt32(littleEndian: block.loadUnaligned(as: UInt32.self))
             let fault = difference_apply_bf16(
-                block.baseAddress!.advanced(by: 4).assumingMemoryBound(to: UInt8.self), block.count - 4,
-                Int(changed), room.baseAddress!.assumingMemoryBound(to: UInt8.self), old.count / 2)
+                code.advanced(by: 4).assumingMemoryBound(to: UInt8.self), block.count - 4, Int(changed),
+                numbers.assumingMemoryBound(to: UInt8.self), before.count / 2)
             guard fault == DIFFERENCE_SOUND else {
                 throw wrong("piece \(index)", found: Self.words(for: fault), expected: "\(changed) changes")
             }
-            try place.write(UnsafeRawBufferPointer(room), at: piece.range.lowerBound)
+            return UnsafeRawBufferPointer(room)
         }
     }
 

@@ -45,13 +45,20 @@ package struct WeightsDifference: Sendable {
         try self.init(MappedFile(path))
     }
 
+    /// - Parameter path: what errors call the bytes.
+    package init(bytes: [UInt8], path: String) throws(WeightsError) {
+        try self.init(MappedFile(copying: bytes, path: path))
+    }
+
+    package var pieceCount: Int { blocks.count }
+
     init(_ file: MappedFile) throws(WeightsError) {
         self.file = file
         func wrong(_ subject: String, _ found: String, _ expected: String) -> WeightsError {
             WeightsError(file: file.path, subject: subject, found: found, expected: expected)
         }
         let bytes = file.bytes
-        guard bytes.count >= Self.headerBytes, bytes.starts(with: Self.magic) else {
+        guard bytes.count >= Self.headerBytes, bytes.prefix(4).elementsEqual(Self.magic) else {
             throw wrong("header", "other bytes", "a difference of weights")
         }
         func load<T: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, _ type: T.Type) -> T {

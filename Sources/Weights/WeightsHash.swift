@@ -7,8 +7,7 @@ import Rollouts
 package typealias ParallelLoop = @Sendable (_ count: Int, _ body: @Sendable (Int) -> Void) -> Void
 
 /// BLAKE2b-256 over, for every tensor in order: its name's UTF-8 bytes, a zero byte, its type's name ("F32"), a zero
-/// byte, its dimensions as 64-bit little-endian integers, and the BLAKE2b-256 of its bytes. The inner hashes do not
-/// depend on each other.
+/// byte, its dimensions as 64-bit little-endian integers, and the `TreeHash` of its bytes.
 package enum WeightsHash {
     package static let concurrently: ParallelLoop = { count, body in
         DispatchQueue.concurrentPerform(iterations: count, execute: body)
@@ -23,7 +22,7 @@ package enum WeightsHash {
             parallel: parallel)
     }
 
-    /// - Parameter hashed: is told of each tensor's bytes when they have been read, on the thread that read them.
+    /// - Parameter hashed: is told of bytes that have been read, on the thread that read them.
     /// - Precondition: `bytes` holds exactly the tensors, back to back.
     static func compute(
         tensors: [StoredTensor], bytes: UnsafeRawBufferPointer, parallel: ParallelLoop,
@@ -35,21 +34,8 @@ package enum WeightsHash {
             slices.append(start..<start + tensor.byteCount)
         }
         precondition(slices.last?.upperBound ?? 0 == bytes.count, "\(bytes.count) bytes are not these tensors")
-        // The longest first, so that no thread is left alone with one at the end.
-        let order = slices.indices.sorted { slices[$0].count > slices[$1].count }
-        var digests = [Digest?](repeating: nil, count: slices.count)
-        let ranges = slices
-        digests.withUnsafeMutableBufferPointer { digests in
-            // Guard: each turn reads its own slice and writes its own element; the loop ends before the buffers do.
-            nonisolated(unsafe) let (out, bytes) = (digests, bytes)
-            parallel(order.count) { turn in
-                let index = order[turn]
-                let part = UnsafeRawBufferPointer(rebasing: bytes[ranges[index]])
-                out[index] = Blake2b.hash(part)
-                hashed(part)
-            }
-        }
-        return combine(tensors: tensors, digests: digests.compactMap { $0 })
+        let pieces = slices.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+        return combine(tensors: tensors, digests: TreeHash.hash(pieces, parallel: parallel, hashed: hashed))
     }
 
     /// The outer hash.

@@ -15,6 +15,8 @@ enum TranscriptWords {
         case .rewind(let step): "rewind to step \(step)"
         case .forgetBlobs(let version): "forget blobs before version \(version.rawValue)"
         case .note(let note): "note \(note.level): \(note.text)"
+        case .answer(let answer, let number): "answer \(number) \(answer.isDone ? "done" : "refused"): \(answer.text)"
+        case .retire(let process, let host): "retire process \(process) on \(host)"
         case .finish(let outcome): "finish \(words(outcome))"
         }
     }
@@ -49,10 +51,7 @@ enum TranscriptWords {
     static func words(_ key: GroupKey) -> String { "\(key.purpose) \(key.step)/\(key.ordinal)" }
     static func words(_ digest: Digest) -> String { String(digest.description.prefix(8)) }
     /// The epoch before a point, where there was a restart.
-    static func words(_ lease: LeaseIdentifier) -> String {
-        let epoch = lease.rawValue >> 40
-        return (epoch > 0 ? "\(epoch)." : "") + "\(lease.rawValue & 0xFF_FFFF_FFFF)"
-    }
+    static func words(_ lease: LeaseIdentifier) -> String { lease.words }
     static func words(_ manifest: PolicyManifest) -> String {
         "\(manifest.version.rawValue) (\(words(manifest.weightsHash)))"
             + (manifest.optimizer == nil ? "" : " + optimizer")

@@ -64,10 +64,16 @@ struct TranscriptWorld {
         case "advance": advance(by: Double(arguments.first ?? "") ?? 0, hearing: Array(arguments.dropFirst()))
         case "interrupt": handle(.interrupt)
         case "abandon": handle(.abandon)
-        case "pause": handle(.pause)
-        case "resume": handle(.resume)
+        case "pause":
+            let reason = arguments.isEmpty ? nil : arguments.joined(separator: " ")
+            handle(.asked(.pause(reason: reason), number: 1))
+        case "resume": handle(.asked(.resume, number: 2))
+        case "stop": handle(.asked(.stop(savesCheckpoint: arguments.first != "now"), number: 3))
+        case "drain": handle(.asked(.drain(worker: arguments.joined(separator: " ")), number: 4))
         case "storefailed": handle(.storeFailed(reason: arguments.joined(separator: " ")))
         case "status": status()
+        case "faults": faults()
+        case "ended": handle(.ended(workers[try index(arguments)].peer))
         default: throw TranscriptError(description: "unknown command `\(verb)`")
         }
         return lines
@@ -195,12 +201,22 @@ struct TranscriptWorld {
         )
         for worker in status.workers {
             let version = worker.version.map { "\($0.rawValue)" } ?? "none"
+            let state = (worker.isReachable ? "" : " (unreachable)") + (worker.isDraining ? " (draining)" : "")
             lines.append(
-                "\(worker.name)\(worker.isReachable ? "" : " (unreachable)"): version \(version), "
+                "\(worker.name)\(state): version \(version), "
                     + "\(worker.leaseCount) leases, \(worker.completionCount) completions")
         }
         lines.append(
             "no verdicts \(status.counters.noVerdictCount), releases \(status.counters.releaseCount), "
                 + "duplicates \(status.counters.duplicateCount), faults \(status.counters.faultCount)")
+    }
+
+    private mutating func faults() {
+        for fault in coordinator?.status.faults ?? [] {
+            let lease = fault.lease.map { " [\($0.words)]" } ?? ""
+            lines.append(
+                "\((fault.at - .zero).inSeconds) s, step \(fault.step), \(fault.kind.rawValue), "
+                    + "\(fault.worker ?? "nobody")\(lease): \(fault.text)")
+        }
     }
 }

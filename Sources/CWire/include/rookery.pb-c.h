@@ -172,7 +172,7 @@ struct  Rookery__BlobReference
 {
   ProtobufCMessage base;
   /*
-   * BLAKE2b-256 of the whole blob.
+   * Tree hash of the whole blob.
    */
   ProtobufCBinaryData digest;
   uint64_t byte_count;

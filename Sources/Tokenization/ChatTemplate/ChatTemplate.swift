@@ -6,12 +6,14 @@ import Rollouts
 /// refused by name and line, when the template is read where possible.
 package struct ChatTemplate: Sendable {
     /// A template comes with a model from anywhere: work and output are bounded.
-    struct Limits: Sendable {
+    package struct Limits: Sendable {
         /// Nodes visited, characters and list items copied, and eight for each value put into a new list, which keeps
         /// memory below about half a gigabyte at the worst.
         var work = 1 << 25
         /// Statements, expressions and macro calls within each other.
         var depth = 250
+
+        package init(work: Int = 1 << 25) { self.work = work }
     }
 
     package let source: String
@@ -20,6 +22,34 @@ package struct ChatTemplate: Sendable {
     package init(_ source: String) throws(TokenizationError) {
         self.source = source
         statements = try TemplateParser.statements(source)
+    }
+
+    /// - Parameter specials: variables that hold a special token's text.
+    package func render(
+        _ messages: [ChatMessage], addGenerationPrompt: Bool, specials: [(String, String)], date: CalendarDate,
+        limits: Limits = Limits()
+    ) throws(TokenizationError) -> String {
+        try rendered(
+            messages, addGenerationPrompt: addGenerationPrompt, specials: specials, date: date, limits: limits
+        ).string
+    }
+
+    func rendered(
+        _ messages: [ChatMessage], addGenerationPrompt: Bool, specials: [(String, String)], date: CalendarDate,
+        limits: Limits = Limits()
+    ) throws(TokenizationError) -> TemplateText {
+        let turns = messages.map { message in
+            TemplateValue.dictionary(
+                TemplateDictionary([
+                    ("role", .text(TemplateText(message.role, fromMessage: true))),
+                    ("content", .text(TemplateText(message.content, fromMessage: true))),
+                ]))
+        }
+        let variables: [(String, TemplateValue)] = [
+            ("messages", .list(TemplateList(turns))), ("add_generation_prompt", .bool(addGenerationPrompt)),
+            ("tools", .none), ("documents", .none),
+        ]
+        return try render(variables + specials.map { ($0.0, .string($0.1)) }, date: date, limits: limits)
     }
 
     func render(
@@ -59,23 +89,13 @@ extension Tokenizer {
         case .success(let value): template = value
         case .failure(let error): throw error
         }
-        let turns = messages.map { message in
-            TemplateValue.dictionary(
-                TemplateDictionary([
-                    ("role", .text(TemplateText(message.role, fromMessage: true))),
-                    ("content", .text(TemplateText(message.content, fromMessage: true))),
-                ]))
-        }
-        var variables: [(String, TemplateValue)] = [
-            ("messages", .list(TemplateList(turns))), ("add_generation_prompt", .bool(addGenerationPrompt)),
-            ("tools", .none), ("documents", .none),
-        ]
         let named: [(String, Int32?)] = [
             ("bos_token", bos), ("eos_token", eos), ("unk_token", core.settings.unknown), ("pad_token", padding),
         ]
-        for (name, id) in named {
-            if let id { variables.append((name, .string(String(decoding: bytes(of: id), as: UTF8.self)))) }
+        let specials = named.compactMap { name, id in
+            id.map { (name, String(decoding: bytes(of: $0), as: UTF8.self)) }
         }
-        return try template.render(variables, date: templateDate)
+        return try template.rendered(
+            messages, addGenerationPrompt: addGenerationPrompt, specials: specials, date: templateDate)
     }
 }

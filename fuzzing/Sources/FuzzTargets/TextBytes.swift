@@ -1,0 +1,42 @@
+// What may a recipe or a data set hold?
+
+import Datasets
+import Recipes
+import Rollouts
+
+enum TextBytes {
+    static func recipe(_ bytes: [UInt8]) throws {
+        guard let yaml = String(validating: bytes, as: UTF8.self) else { return }
+        let rendered = RecipeReader.render(try RecipeReader.parse(yaml: yaml, file: "recipe.yaml", overrides: []))
+        let again = try FuzzFinding.mustWork("a resolved recipe is refused") {
+            RecipeReader.render(try RecipeReader.parse(yaml: rendered, file: "resolved", overrides: []))
+        }
+        try FuzzFinding.require(again == rendered, "a resolved recipe reads back as another")
+    }
+
+    /// JSONL rows as recipes' sources read them: plain, with a marked answer, and as conversations.
+    static func dataset(_ bytes: [UInt8]) throws {
+        var marked = DataSource()
+        marked.promptField = "question"
+        marked.answerAfter = "####"
+        var conversations = DataSource()
+        conversations.promptField = "messages"
+        conversations.answerField = ""
+        conversations.filterField = "subset"
+        conversations.filterValue = "true"
+        var refusal: DatasetError?
+        for source in [DataSource(), marked, conversations] {
+            do throws(DatasetError) {
+                _ = try rows(bytes, source)
+            } catch {
+                refusal = refusal ?? error
+            }
+        }
+        if let refusal { throw refusal }
+    }
+
+    private static func rows(_ bytes: [UInt8], _ source: DataSource) throws(DatasetError) -> [DataRow] {
+        try FileRows(source, path: "data.jsonl", source: "data", refusesSystemTurns: true)
+            .rows(of: JSONLineReader(bytes: bytes, path: "data.jsonl"))
+    }
+}
