@@ -13,6 +13,16 @@ final class BlobSession {
     private static let shareLimit = 0.5
     /// Blobs that a cache keeps: those of two versions, with optimizer states.
     private static let cacheLimit = 4
+    /// Smaller blobs come from the head: asking takes as long.
+    private static let leastRelayedBytes = 256 << 10
+
+    /// The head is there for those whom a peer keeps waiting.
+    private static var peerLimits: BlobClient.Limits {
+        var limits = BlobClient.Limits()
+        limits.reply = .seconds(3)
+        limits.attempts = 2
+        return limits
+    }
 
     let store: BlobStore
     /// nil where the run's own folder is visible: then there is nothing to transfer.
@@ -20,17 +30,25 @@ final class BlobSession {
     private let storage: StoredBlobs
     private let cancel: CancelFlag
     private let isLearner: Bool
-    private let note: (Note) -> Void
+    private let note: @Sendable (Note) -> Void
+    private let context: Context
+    private let curve: CurveClient?
+    /// nil: this worker serves nobody.
+    private var relay: BlobRelay?
+    /// The newest difference fetched, kept for those who fetch it from here.
+    private var keptDifference: BlobReference?
     /// What is in the cache, the longest unused first, and in which order it came.
     private var cached: [(blob: BlobReference, arrival: Int)] = []
     private var arrivals = 0
 
     init(
         _ welcome: Welcome, context: Context, coordinatorAddress: Address, curve: CurveClient?, cacheDirectory: String,
-        isLearner: Bool, note: @escaping (Note) -> Void
+        isLearner: Bool, relay plan: RelayPlan?, note: @escaping @Sendable (Note) -> Void
     ) throws {
         self.isLearner = isLearner
         self.note = note
+        self.context = context
+        self.curve = curve
         cancel = try CancelFlag()
         let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
         if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
@@ -40,6 +58,13 @@ final class BlobSession {
             store = try BlobStore(directory: cacheDirectory)
             let address = try Address(welcome.blobAddress).reached(as: coordinatorAddress)
             client = try BlobClient(context, connect: address, curve: curve)
+            if let plan, case .tcp = address {
+                do {
+                    relay = try BlobRelay(plan, store: store, head: address, curve: curve, note: note)
+                } catch {
+                    note(Note(.warning, "blobs are not served to other workers: \(error)"))
+                }
+            }
         }
         storage = StoredBlobs(store, durable: false)
     }
@@ -58,11 +83,11 @@ final class BlobSession {
         if isRemote, !store.contains(manifest.weights) { fetchDifference(to: manifest.weights) }
         var wanted = [manifest.weights]
         if isLearner, let optimizer = manifest.optimizer { wanted.append(optimizer) }
-        for reference in wanted { try get(reference) }
+        for reference in wanted { try get(reference, elsewhere: reference == manifest.weights) }
         guard isRemote else { return }
         // Adapters name their base, which stays in the cache from version to version.
         if let base = try AdapterSnapshot.describe(file: store.path(for: manifest.weights))?.base {
-            try get(base)
+            try get(base, elsewhere: true)
             wanted.append(base)
         }
         try keep(wanted)
@@ -77,12 +102,33 @@ final class BlobSession {
         try keep(references)
     }
 
-    private func get(_ reference: BlobReference) throws {
+    /// - Parameter elsewhere: whether other workers may have it.
+    private func get(_ reference: BlobReference, elsewhere: Bool = false) throws {
         if store.contains(reference) { return }
         guard isRemote else {
             throw RuntimeError("the blob \(reference.digest) is not in the run's folder `\(store.directory)`")
         }
+        if elsewhere, try fetchFromPeer(reference) { return }
         try client?.download(reference, into: storage, cancel: cancel)
+    }
+
+    /// From another worker, where the head names one. What came of a transfer that failed is gone on with at the head.
+    private func fetchFromPeer(_ reference: BlobReference) throws -> Bool {
+        guard reference.byteCount >= Self.leastRelayedBytes else { return false }
+        guard let peer = try client?.source(of: reference, failed: nil, cancel: cancel) else { return false }
+        do {
+            if curve != nil, peer.key == nil { throw RuntimeError("it is named without a key") }
+            var other = try BlobClient(
+                context, connect: peer.address,
+                curve: curve.flatMap { own in peer.key.map { CurveClient(keys: own.keys, server: $0) } },
+                limits: Self.peerLimits)
+            try other.download(reference, into: storage, cancel: cancel)
+            return true
+        } catch {
+            note(Note(.warning, "\(peer.address) did not send blob \(reference.digest), the head will: \(error)"))
+            _ = try client?.source(of: reference, failed: peer.address, cancel: cancel)
+            return false
+        }
     }
 
     /// The newest blobs of the cache; older ones go.
@@ -93,6 +139,7 @@ final class BlobSession {
             cached.append(index.map { cached.remove(at: $0) } ?? (reference, arrivals))
         }
         while cached.count > Self.cacheLimit { try store.remove(cached.removeFirst().blob) }
+        relay?.serve(cached.map(\.blob.digest) + (keptDifference.map { [$0.digest] } ?? []))
     }
 
     /// What a policy may be made of: the version that came last. Blobs of one size are versions of one model; the
@@ -109,8 +156,8 @@ final class BlobSession {
             guard let found = try client?.difference(from: parent, to: target, cancel: cancel),
                 found.byteCount < target.byteCount
             else { return }
-            try client?.download(found, into: storage, cancel: cancel)
-            defer { remove(found) }
+            try get(found, elsewhere: true)
+            defer { keepForOthers(found) }
             let difference = try WeightsDifference(file: store.path(for: found))
             guard difference.target == target else {
                 throw RuntimeError("it leads to \(difference.target.digest)")
@@ -138,6 +185,12 @@ final class BlobSession {
             note(Note(.warning, "policy \(target.digest) is handed in whole: \(error)"))
             return false
         }
+    }
+
+    private func keepForOthers(_ difference: BlobReference) {
+        guard relay != nil else { return remove(difference) }
+        if let former = keptDifference, former != difference { remove(former) }
+        keptDifference = difference
     }
 
     private func remove(_ difference: BlobReference) {

@@ -32,9 +32,10 @@ package struct BlobThread {
     ///   - curve: how to connect to it; nil without encryption.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
     ///   - isLearner: fetches optimizer states too.
+    ///   - relay: how to serve other workers what was fetched over TCP; nil: not at all.
     package init(
         answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address,
-        curve: CurveClient? = nil, cacheDirectory: String, isLearner: Bool
+        curve: CurveClient? = nil, cacheDirectory: String, isLearner: Bool, relay: RelayPlan? = nil
     ) throws {
         let orders = orders
         thread = try NamedThread("weights") {
@@ -43,11 +44,13 @@ package struct BlobThread {
                 for order in arrived {
                     switch order {
                     case .welcome(let welcome):
+                        // A relay's port is free again before it is taken again.
+                        session = nil
                         do {
                             let made = try BlobSession(
                                 welcome, context: context, coordinatorAddress: coordinatorAddress,
                                 curve: curve, cacheDirectory: cacheDirectory, isLearner: isLearner,
-                                note: { answers.put(.note($0)) })
+                                relay: relay, note: { answers.put(.note($0)) })
                             session = made
                             let bytes = try made.bundle(welcome.modelBundle)
                             answers.put(.bundle(welcome, bytes, blobDirectory: made.store.directory))

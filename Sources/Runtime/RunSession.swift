@@ -92,7 +92,7 @@ package struct RunSession {
             context, listen: [try Address(blobAddress)] + listen.plain.map(ListenAddress.forBlobs),
             curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)),
             storage: ServedBlobs(blobs, differences: differences),
-            uploaders: gate?.access.learners)
+            uploaders: gate?.access.learners, relaying: true)
         try gate?.openJoining(listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)))
         defer {
             gate?.stop()

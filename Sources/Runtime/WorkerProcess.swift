@@ -18,6 +18,7 @@ package struct WorkerProcess {
     private let local: Bool
     private let keyFile: String?
     private let kernel: String
+    private let relay: RelayPlan?
     private let makeWorkbench: @Sendable () -> any Workbench
 
     /// Processors this process may use.
@@ -28,10 +29,12 @@ package struct WorkerProcess {
     ///   - roles: nil takes those of the invitation, without one rollout and verifier.
     ///   - local: started by a coordinator on this host: Ctrl-C is left to it, and its end is this worker's end.
     ///   - keyFile: for joining with a token; nil takes the user's own.
+    ///   - relay: how to serve other workers what this one fetched; nil: not at all.
     ///   - kernel: which kernels the workbench computes with, as the hello says it.
     ///   - makeWorkbench: called on the compute thread.
     package init(
-        target: String, roles: String?, threads: Int, insecure: Bool, local: Bool, keyFile: String?, kernel: String,
+        target: String, roles: String?, threads: Int, insecure: Bool, local: Bool, keyFile: String?, relay: RelayPlan?,
+        kernel: String,
         makeWorkbench: @escaping @Sendable () -> any Workbench
     ) throws {
         if JoinToken.isMeant(by: target) {
@@ -54,6 +57,7 @@ package struct WorkerProcess {
         self.local = local
         self.keyFile = keyFile
         self.kernel = kernel
+        self.relay = relay
         self.makeWorkbench = makeWorkbench
     }
 
@@ -95,7 +99,7 @@ package struct WorkerProcess {
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
         let blobs = try BlobThread(
             answers: blobAnswers, context: context, coordinatorAddress: admission.address, curve: admission.curve,
-            cacheDirectory: cache, isLearner: admission.roles.contains(.learner))
+            cacheDirectory: cache, isLearner: admission.roles.contains(.learner), relay: relay)
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
             try? FileManager.default.removeItem(atPath: cache)  // see the line above

@@ -22,7 +22,7 @@ package struct BlobClient: ~Copyable {
     /// How often silence or damage made a new socket.
     package var recreations: Int { control.recreations }
     private var control: ControlClient
-    private let limits: Limits
+    let limits: Limits
     private var lastRequest: UInt64 = 0
     private let clock = ContinuousClock()
 
@@ -59,65 +59,7 @@ package struct BlobClient: ~Copyable {
         try run(&transfer, "upload", "blob \(blob.digest) to \(address)", cancel, progress)
     }
 
-    /// nil when the server does not have it.
-    package mutating func size(of digest: Digest, cancel: CancelFlag) throws(TransportError) -> Int? {
-        var question = BlobQuestion(digest)
-        try run(&question, "ask for", "blob \(digest) at \(address)", cancel) { _ in }
-        return question.size
-    }
-
-    /// What the server has that makes `target` of `parent`. Waits while it is being made.
-    /// - Returns: nil when only the whole will do.
-    package mutating func difference(
-        from parent: BlobReference, to target: BlobReference, cancel: CancelFlag
-    ) throws(TransportError) -> BlobReference? {
-        let subject = "blob \(target.digest) from \(address)"
-        return try untilAnswered("compare", subject, cancel) { client throws(TransportError) in
-            var question = DifferenceQuestion(from: parent.digest, to: target.digest)
-            try client.run(&question, "compare", subject, cancel) { _ in }
-            switch question.answer {
-            case .offered(let blob): return .some(.some(blob))
-            case .later: return nil
-            case .wholeOnly, nil: return .some(nil)
-            }
-        }
-    }
-
-    /// Has the server make a blob from a difference that it has. Waits until it is stored there and verified.
-    /// - Returns: why it cannot; nil when it did.
-    package mutating func build(
-        _ target: BlobReference, from difference: BlobReference, cancel: CancelFlag
-    ) throws(TransportError) -> String? {
-        let subject = "blob \(target.digest) at \(address)"
-        return try untilAnswered("build", subject, cancel) { client throws(TransportError) in
-            var request = BuildRequest(target, from: difference.digest)
-            try client.run(&request, "build", subject, cancel) { _ in }
-            switch request.answer {
-            case .built: return .some(nil)
-            case .impossible(let reason): return .some(reason)
-            case .later, nil: return nil
-            }
-        }
-    }
-
-    /// Asks again, after 5, 10, … 80 ms, while the answer is nil.
-    private mutating func untilAnswered<Answer>(
-        _ operation: String, _ subject: String, _ cancel: CancelFlag,
-        _ ask: (inout BlobClient) throws(TransportError) -> Answer?
-    ) throws(TransportError) -> Answer {
-        let deadline = clock.now + limits.work
-        var pause = Duration.milliseconds(5)
-        while clock.now < deadline {
-            if let answer = try ask(&self) { return answer }
-            _ = cancel.wake.wait(timeout: pause)
-            if cancel.isCancelled { throw TransportError(.cancelled, operation, subject, reason: "cancelled") }
-            pause = min(.milliseconds(80), pause * 2)
-        }
-        throw TransportError(
-            .timedOut, operation, subject, reason: "the server was still at work after \(limits.work)")
-    }
-
-    private mutating func run(
+    mutating func run(
         _ transfer: inout some BlobTransfer, _ operation: String, _ subject: String, _ cancel: CancelFlag,
         _ progress: (Int) -> Void
     ) throws(TransportError) {

@@ -36,6 +36,14 @@ package struct BlobFrame: Equatable {
         case later = 11
         /// Client: make the blob that this difference leads to, and answer ACCEPTED with its bytes when it is stored.
         case build = 12
+        /// Client: from whom may I fetch this blob? The payload is the address of one that was named and did not do.
+        case locate = 13
+        /// Server: from here, or from the peer in the payload (`BlobPeer.bytes`).
+        case source = 14
+        /// Client: I serve these blobs at this address (`RelayAnnouncement`).
+        case serve = 15
+        /// Server: keys that may connect there, one after another.
+        case peers = 16
     }
     package enum Refusal: UInt8, Sendable {
         case none = 0

@@ -73,8 +73,7 @@ struct BlobDownload<Storage: BlobStorage>: BlobTransfer {
             }
             early.append(reply)
             return try writeInOrder()
-        case .get, .put, .accepted, .stat, .size, .compare, .differs, .later, .build:
-            return .again(reason: "an answer to another question")
+        default: return .again(reason: "an answer to another question")
         }
     }
 
@@ -164,113 +163,8 @@ struct BlobUpload<Storage: BlobStorage>: BlobTransfer {
                 ? .progress : .again(reason: "the server stands at byte \(reply.offset)")
         case .refused where reply.refusal != .request: return .again(reason: reply.reason)
         case .refused: throw TransportError(.refused, "upload", "blob \(blob.digest)", reason: reply.reason)
-        case .get, .data, .missing, .put, .stat, .size, .compare, .differs, .later, .build:
-            return .again(reason: "an answer to another question")
-        }
-    }
-}
-
-/// One question: how large is the blob over there?
-struct BlobQuestion: BlobTransfer {
-    let digest: Digest
-    private(set) var isComplete = false
-    private(set) var size: Int?
-    private var asking = false
-
-    init(_ digest: Digest) { self.digest = digest }
-
-    var doneBytes: Int { 0 }
-
-    mutating func nextRequest() -> BlobFrame? {
-        guard !asking else { return nil }
-        asking = true
-        return BlobFrame(.stat, digest)
-    }
-
-    mutating func rewind() { asking = false }
-
-    mutating func accept(_ reply: BlobFrame, to request: BlobFrame) throws(TransportError) -> BlobTransferStep {
-        switch reply.kind {
-        case .size: size = reply.totalBytes
-        case .missing: size = nil
-        default: return .again(reason: reply.kind == .refused ? reply.reason : "an answer to another question")
-        }
-        isComplete = true
-        return .progress
-    }
-}
-
-/// Is there less than the whole that makes a blob of another one?
-struct DifferenceQuestion: BlobTransfer {
-    let parent: Digest
-    let target: Digest
-    private(set) var answer: DifferenceAnswer?
-    private var asking = false
-
-    init(from parent: Digest, to target: Digest) {
-        self.parent = parent
-        self.target = target
-    }
-
-    var isComplete: Bool { answer != nil }
-    var doneBytes: Int { 0 }
-
-    mutating func nextRequest() -> BlobFrame? {
-        guard !asking else { return nil }
-        asking = true
-        return BlobFrame(.compare, target, payload: parent.bytes)
-    }
-
-    mutating func rewind() { asking = false }
-
-    mutating func accept(_ reply: BlobFrame, to request: BlobFrame) throws(TransportError) -> BlobTransferStep {
-        switch reply.kind {
-        case .differs:
-            guard let digest = Digest(bytes: reply.payload) else { return .again(reason: "no digest of a difference") }
-            answer = .offered(BlobReference(digest: digest, byteCount: reply.totalBytes))
-        case .later: answer = .later
-        case .missing: answer = DifferenceAnswer.wholeOnly
-        case .refused where reply.refusal != .request: return .again(reason: reply.reason)
-        case .refused: throw TransportError(.refused, "compare", "blob \(target)", reason: reply.reason)
         default: return .again(reason: "an answer to another question")
         }
-        return .progress
-    }
-}
-
-/// Make the blob that a difference over there leads to.
-struct BuildRequest: BlobTransfer {
-    let difference: Digest
-    let target: BlobReference
-    private(set) var answer: BuildAnswer?
-    private var asking = false
-
-    init(_ target: BlobReference, from difference: Digest) {
-        self.target = target
-        self.difference = difference
-    }
-
-    var isComplete: Bool { answer != nil }
-    var doneBytes: Int { 0 }
-
-    mutating func nextRequest() -> BlobFrame? {
-        guard !asking else { return nil }
-        asking = true
-        return BlobFrame(.build, difference)
-    }
-
-    mutating func rewind() { asking = false }
-
-    mutating func accept(_ reply: BlobFrame, to request: BlobFrame) throws(TransportError) -> BlobTransferStep {
-        switch reply.kind {
-        case .accepted where reply.totalBytes == target.byteCount: answer = .built(target)
-        case .later: answer = .later
-        case .missing: answer = .impossible(reason: "the server has no such difference")
-        case .refused where reply.refusal == .request: answer = .impossible(reason: reply.reason)
-        case .refused: return .again(reason: reply.reason)
-        default: return .again(reason: "an answer to another question")
-        }
-        return .progress
     }
 }
 

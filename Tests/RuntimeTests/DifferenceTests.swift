@@ -91,7 +91,7 @@ struct DifferenceTests {
 }
 
 /// A run's blobs behind a real socket.
-private final class Head {
+final class Head {
     let folder: String
     let blobs: BlobStore
     let differences: StoredDifferences
@@ -99,24 +99,36 @@ private final class Head {
     let context: Context
     let server: BlobServer
     let bundle: BlobReference
+    private let keys = KeyPair.generate()
+    private let gatekeeper: Gatekeeper?
 
     private static let config = ModelConfig(
-        family: .llama, vocabularySize: 512, hiddenSize: 32, layerCount: 1, headCount: 2, keyValueHeadCount: 1,
+        family: .llama, vocabularySize: 8192, hiddenSize: 32, layerCount: 1, headCount: 2, keyValueHeadCount: 1,
         headDimension: 16, intermediateSize: 64, rmsEpsilon: 1e-5, rotaryBase: 10_000, contextTokens: 16,
         tiedEmbeddings: true)
 
-    init() throws {
+    /// - Parameter admitted: listens encrypted, for these keys alone; nil: without encryption.
+    init(admitted: AllowList? = nil) throws {
         folder = try ScriptedRun.folder()
         blobs = try BlobStore(directory: folder + "/blobs")
         differences = try StoredDifferences(blobs: blobs) { _ in }
         storage = WatchedStorage(ServedBlobs(blobs, differences: differences))
         context = try Context()
-        server = try BlobServer(context, listen: [.tcp(host: "127.0.0.1", port: 0)], storage: storage)
+        let address = Address.tcp(host: "127.0.0.1", port: 0)
+        let (context, keys) = (context, keys)
+        gatekeeper = try admitted.map { try Gatekeeper(context, rules: ["head": .listed($0)]) { _ in } }
+        server = try BlobServer(
+            context, listen: admitted == nil ? [address] : [],
+            curve: admitted.map { CurveListener(addresses: [address], keys: keys, domain: "head", allowed: $0) },
+            storage: storage, relaying: true)
         bundle = try blobs.insert([1, 2, 3])
     }
 
+    func client(_ own: KeyPair) -> CurveClient { CurveClient(keys: own, server: keys.publicKey) }
+
     deinit {
         server.stop()
+        gatekeeper?.stop()
         try? FileManager.default.removeItem(atPath: folder)  // the system clears what stays
     }
 
@@ -146,16 +158,18 @@ private final class Head {
 }
 
 /// The weights thread of a worker that cannot see the run's folder.
-private final class RemoteWorker {
+final class RemoteWorker {
     let folder: String
+    /// All it said.
+    private(set) var notes: [Note] = []
     private let answers = Mailbox<BlobAnswer>()
     private let thread: BlobThread
 
-    init(_ head: Head, isLearner: Bool = false) throws {
+    init(_ head: Head, isLearner: Bool = false, relay: RelayPlan? = nil, keys: KeyPair? = nil) throws {
         folder = head.folder + "/cache-\(UInt32.random(in: 0 ..< .max))"
         thread = try BlobThread(
             answers: answers, context: head.context, coordinatorAddress: head.server.addresses[0],
-            cacheDirectory: folder, isLearner: isLearner)
+            curve: keys.map { head.client($0) }, cacheDirectory: folder, isLearner: isLearner, relay: relay)
         thread.orders.put(
             .welcome(
                 Welcome(
@@ -186,7 +200,9 @@ private final class RemoteWorker {
         while true {
             for answer in answers.wait() ?? [] {
                 switch answer {
-                case .note(let note): notes.append(note)
+                case .note(let note):
+                    self.notes.append(note)
+                    if note.level == .warning { notes.append(note) }
                 case .bundle, .fetched, .uploaded: return notes
                 case .bundleFailed(let reason), .fetchFailed(_, let reason), .uploadFailed(_, let reason):
                     throw RuntimeError(reason)
@@ -206,7 +222,7 @@ private final class RemoteWorker {
 }
 
 /// Counts what goes through, and damages differences when told to.
-private final class WatchedStorage: BlobStorage {
+final class WatchedStorage: BlobStorage {
     private struct State {
         var read = 0
         var written = 0
@@ -220,6 +236,7 @@ private final class WatchedStorage: BlobStorage {
 
     var bytesRead: Int { state.withLock(\.read) }
     var bytesWritten: Int { state.withLock(\.written) }
+    func forgetCounts() { state.withLock { ($0.read, $0.written) = (0, 0) } }
     func damagesDifferences() { state.withLock { $0.damages = true } }
 
     func size(of digest: Digest) throws(TransportError) -> Int? { try storage.size(of: digest) }

@@ -76,7 +76,8 @@ private let between = BlobReference(digest: digest(of: [3]), byteCount: 3)
     var responder = BlobResponder(storage: MemoryStorage(), blobLimitBytes: 100)
     func reply(_ frame: BlobFrame, mayUpload: Bool = true) throws -> BlobFrame {
         let peer = PeerIdentifier(bytes: [1])
-        return try BlobFrame(decoding: try #require(responder.answer(frame.encoded(), from: peer, mayUpload: mayUpload).reply))
+        let answer = responder.answer(frame.encoded(), from: peer, mayUpload: mayUpload)
+        return try BlobFrame(decoding: try #require(answer.reply))
     }
     #expect(try reply(BlobFrame(.compare, target.digest, payload: [1, 2])).reason.contains("2 bytes for a digest"))
     #expect(try reply(BlobFrame(.compare, target.digest, payload: parent.digest.bytes)).kind == .missing)

@@ -159,8 +159,8 @@ import Testing
             try WeightsDifference(file: path).apply(in: store, durable: false)
         }
         #expect(
-            error?.description == "\(path): parent: expected \(before.blob.digest), found no such blob in \(away.path); "
-                + "fetch the whole snapshot instead")
+            error?.description == "\(path): parent: expected \(before.blob.digest), found no such blob in "
+                + "\(away.path); fetch the whole snapshot instead")
         #expect(away.names.isEmpty)
     }
 }

@@ -11,9 +11,11 @@ struct BenchmarkCommand: ParsableCommand {
             RolloutCase.self,
             LearnCase.self,
             StepCase.self,
+            WeightsCase.self,
             // What the cases above start as processes of their own.
             RolloutMeasurement.self,
             QueueMeasurement.self,
             LearnMeasurement.self,
+            WeightsMeasurement.self,
         ])
 }
