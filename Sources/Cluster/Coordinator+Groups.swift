@@ -38,6 +38,7 @@ extension Coordinator {
             idle: { worker in
                 worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
+                    && gradients.book.heldCount(of: worker.name) == 0
             }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
@@ -128,11 +129,16 @@ extension Coordinator {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failTraining("`\(worker)`: \(reason)", retryable: retryable)
         }
-        let owner = rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease)
+        let owner =
+            rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease) ?? gradients.book.owner(of: lease)
         guard isOwn(lease, owner, worker) else { return }
         if case .live(let index) = rollouts.book.place(of: lease) {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failRollout(index, lease, reason, retryable: retryable, by: worker)
+        }
+        if case .live(let index) = gradients.book.place(of: lease) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            return failGradient(index, reason, retryable: retryable, by: worker)
         }
         if case .live(let index) = verification.book.place(of: lease) {
             let key = verification.book.units[index].key
@@ -147,7 +153,7 @@ extension Coordinator {
     }
 
     /// A worker answers what it was asked. Whoever answers for another is struck, and the other goes on.
-    private mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
+    mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
         guard let owner, owner != worker else { return true }
         send(.acknowledge(lease: lease), toWorker: worker)
         strike(worker, because: "answered lease \(lease.words), which was given to `\(owner)`")
@@ -206,7 +212,7 @@ extension Coordinator {
         persist(.verdictsAccepted(key, verdicts))
     }
 
-    private mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
+    mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
         guard let holder, holder.identifier != lease else { return }
         send(.cancel(lease: holder.identifier), toWorker: holder.worker)
     }

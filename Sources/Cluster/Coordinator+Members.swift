@@ -47,6 +47,7 @@ extension Coordinator {
         guard membership[worker] != nil else { return }
         fault(kind, "`\(worker)` \(reason)", of: worker)
         releaseLeases(of: worker, because: "it \(reason)", avoiding: true)
+        if gradients.shared?.leader == worker { endGradients() }
         if training.running?.lease.worker == worker { training.stop() }
         membership.remove(worker)
         persist(.workerLeft(name: worker, reason: reason))
@@ -79,7 +80,7 @@ extension Coordinator {
         var hasProgress = false
         for report in reports {
             if rollouts.book.progress(of: worker, report) || verification.book.progress(of: worker, report)
-                || training.progress(of: worker, report)
+                || gradients.book.progress(of: worker, report) || training.progress(of: worker, report)
             {
                 hasProgress = true
             } else if !isLive(report.lease, on: worker) {
@@ -95,6 +96,7 @@ extension Coordinator {
         let deadline = now + leaseLength
         rollouts.book.extend(worker, to: deadline)
         verification.book.extend(worker, to: deadline)
+        gradients.book.extend(worker, to: deadline)
         training.extend(worker, to: deadline)
         membership.update(worker) { $0.restUntil = nil }
     }
@@ -107,6 +109,9 @@ extension Coordinator {
         if case .live(let index) = verification.book.place(of: lease) {
             return verification.book.units[index].holder?.worker == worker
         }
+        if case .live(let index) = gradients.book.place(of: lease) {
+            return gradients.book.units[index].holder?.worker == worker
+        }
         return false
     }
 
@@ -115,6 +120,10 @@ extension Coordinator {
         for index in rollouts.book.indices(heldBy: worker) {
             noteRelease(rollouts.book.units[index].holder, rollouts.book.units[index].key.words, reason)
             loseRollout(index, avoiding: avoiding)
+        }
+        for index in gradients.book.indices(heldBy: worker) {
+            noteRelease(gradients.book.units[index].holder, gradients.book.units[index].work.words, reason)
+            loseGradient(index, avoiding: avoiding)
         }
         // Settling removes a unit: from the last to the first, so that the indices stay right.
         for index in verification.book.indices(heldBy: worker).reversed() {
@@ -145,6 +154,11 @@ extension Coordinator {
             guard let lease = verification.book.units[index].holder else { continue }
             expired(lease, "verification of \(verification.book.units[index].key.words)")
             loseVerification(index)
+        }
+        for index in gradients.book.expired(at: now) {
+            guard let lease = gradients.book.units[index].holder else { continue }
+            expired(lease, gradients.book.units[index].work.words)
+            loseGradient(index, avoiding: true)
         }
         if let lease = training.running?.lease, lease.deadline <= now {
             expired(lease, "training")

@@ -163,6 +163,7 @@ extension Coordinator {
             send(.cancel(lease: running.lease.identifier), toWorker: running.lease.worker)
             training.stop()
         }
+        if training.running == nil { endGradients() }
         if !progress.isStarted { stop(.interrupted(step: progress.checkpoint.step)) }
     }
 
@@ -215,6 +216,7 @@ extension Coordinator {
         guard !progress.isFinished else { return }
         abandonOpenGroups()
         evaluation.abandon()
+        endGradients()
         training.stop()
         progress.isEndStored = isStored
         if isStored { persist(.finished(outcome)) }

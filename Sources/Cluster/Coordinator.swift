@@ -23,6 +23,7 @@ package struct Coordinator: Sendable, Equatable {
     var buffer: RolloutBuffer
     var evaluation: Evaluation
     var training = TrainingStep()
+    var gradients = GradientShards()
     var publication: PolicyPublication
     var leases: LeaseCounter
     var counters = CoordinatorStatus.Counters()
@@ -99,6 +100,7 @@ package struct Coordinator: Sendable, Equatable {
             }
         }
         consider(training.running?.lease.deadline)
+        consider(gradients.book.nextDeadline(after: now))
         consider(rollouts.book.nextDeadline(after: now))
         consider(verification.book.nextDeadline(after: now))
         return next
@@ -116,6 +118,7 @@ package struct Coordinator: Sendable, Equatable {
         case .rolloutResult(let lease, let completions, _): takeRollout(lease, completions, from: worker)
         case .verificationResult(let lease, let verdicts, _): takeVerdicts(lease, verdicts, from: worker)
         case .trainingResult(let lease, let report, _): takeTraining(lease, report, from: worker)
+        case .gradientResult(let lease, let step, let part, _): takeGradient(lease, step, part, from: worker)
         case .policyReady(let version, let hash): takeProof(version, hash, from: worker)
         case .policyFailed(let version, let reason): takePolicyFailure(version, reason, from: worker)
         case .failed(let lease, let reason, let retryable):
@@ -123,8 +126,8 @@ package struct Coordinator: Sendable, Equatable {
         case .disputed(let lease, let keys, let reason): takeDispute(lease, keys, reason, from: worker)
         case .goodbye(let reason): lose(worker, because: "left: \(reason)", .workerLeft)
         case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
-        case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
-            .saveCheckpoint, .cancel, .acknowledge, .shutdown:
+        case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .gradient, .pretrain,
+            .score, .saveCheckpoint, .cancel, .acknowledge, .shutdown:
             strike(worker, because: "sent a message that only a coordinator sends")
         }
     }

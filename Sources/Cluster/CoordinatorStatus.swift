@@ -99,6 +99,7 @@ extension Coordinator {
             case .save: return "saving"
             }
         }
+        if gradients.shared != nil { return "learning" }
         if progress.isStopping { return "saving" }
         if pretraining != nil { return isPresent(.learner) ? "pretraining" : "waiting for learner workers" }
         let groups = evaluation.batch?.groups ?? buffer[progress.trainedStep + 1]?.groups ?? []

@@ -16,6 +16,8 @@ package enum Effect: Equatable, Sendable {
     case rewind(toStep: Int)
     /// Blobs of versions before this one are no longer needed.
     case forgetBlobs(before: PolicyVersion)
+    /// Parts of gradients that nobody needs any more.
+    case removeBlobs([BlobReference])
     case note(Note)
     /// What came of `Event.asked` with this number.
     case answer(OperatorAnswer, number: UInt64)

@@ -120,6 +120,14 @@ extension Coordinator {
                     + "\(unit.work.version.rawValue) without having proved it"
             }
         }
+        for unit in gradients.book.units {
+            guard let holder = unit.holder, let worker = membership[holder.worker], let shared = gradients.shared
+            else { continue }
+            guard worker.name == shared.leader || worker.holds(shared.base) else {
+                return "rollouts only after proof: `\(worker.name)` computes \(unit.work.words) without having proved "
+                    + "version \(unit.work.base.rawValue)"
+            }
+        }
         return nil
     }
 
@@ -128,7 +136,7 @@ extension Coordinator {
         guard progress.isFinished else { return nil }
         let isIdle =
             rollouts.book.units.isEmpty && verification.book.units.isEmpty && training.running == nil
-            && nextDeadline == nil
+            && gradients.shared == nil && gradients.book.units.isEmpty && nextDeadline == nil
         return isIdle ? nil : "no effects after stop: the run is finished, but work is open"
     }
 }

@@ -99,12 +99,13 @@ extension Coordinator {
     private static func leases(_ count: Int) -> String { count == 1 ? "1 lease" : "\(count) leases" }
 
     private var openLeaseCount: Int {
-        rollouts.book.holders.count + verification.book.holders.count + (training.running == nil ? 0 : 1)
+        rollouts.book.holders.count + verification.book.holders.count + gradients.book.holders.count
+            + (training.running == nil ? 0 : 1)
     }
 
     func leaseCount(of worker: String) -> Int {
         rollouts.book.heldCount(of: worker) + verification.book.heldCount(of: worker)
-            + (training.running?.lease.worker == worker ? 1 : 0)
+            + gradients.book.heldCount(of: worker) + (training.running?.lease.worker == worker ? 1 : 0)
     }
 
     /// Sends those who are drained and hold nothing any more on their way. A learner's optimizer state goes into a
@@ -119,6 +120,7 @@ extension Coordinator {
                 if training.running == nil { start(.save(step: progress.trainedStep), on: worker.name) }
                 continue
             }
+            if gradients.shared?.leader == worker.name { endGradients() }
             persist(.workerLeft(name: worker.name, reason: Self.drainedReason))
             send(.shutdown(reason: Self.drainedReason), toWorker: worker.name)
             note(.info, "`\(worker.name)` left: \(Self.drainedReason)", of: worker.name)

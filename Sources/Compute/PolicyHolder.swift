@@ -25,6 +25,9 @@ package final class PolicyHolder {
     private var referenceHash: Digest?
     /// What adapters were last merged into.
     private var base: BaseWeights?
+    /// For helping a learner; nil until asked for.
+    private var whole: Parameters?
+    private var wholeHash: Digest?
 
     init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool, arithmetic: Arithmetic) {
         self.config = config
@@ -109,6 +112,21 @@ package final class PolicyHolder {
         learningManifest = nil
     }
 
+    /// The version held for sampling, in float32: backward passes read matrices that a set for sampling alone has not.
+    func wholeSampling(_ version: PolicyVersion) throws(ComputeError) -> (Parameters, PolicyManifest) {
+        guard let manifest = samplingManifest, manifest.version == version, let held = sampling else {
+            throw ComputeError.wrongPolicy(held: samplingManifest?.version, wanted: version)
+        }
+        if held.isWhole { return (held, manifest) }
+        let parameters = whole ?? Parameters(config: config)
+        if wholeHash != manifest.weightsHash {
+            wholeHash = nil
+            _ = try wrap { try readWhole(manifest, into: parameters) }
+            (whole, wholeHash) = (parameters, manifest.weightsHash)
+        }
+        return (parameters, manifest)
+    }
+
     func referenceParameters(_ manifest: PolicyManifest) throws(ComputeError) -> Parameters {
         if let reference, referenceHash == manifest.weightsHash { return reference }
         let (parameters, _) = try wrap { try read(manifest, reusing: nil) }
@@ -117,10 +135,16 @@ package final class PolicyHolder {
         return parameters
     }
 
-    /// The adapters of the version that is learned from, over their base; of a version without any (the base itself)
-    /// they are made from the seed.
+    /// The adapters of the version that is learned from, over their base.
     func adapters(_ options: LoRAOptions, seed: UInt64) throws(ComputeError) -> AdapterTraining {
         guard let manifest = learningManifest else { throw ComputeError.wrongPolicy(held: nil, wanted: .base) }
+        return try adapters(options, of: manifest, seed: seed)
+    }
+
+    /// Of a version without any (the base itself) they are made from the seed.
+    func adapters(
+        _ options: LoRAOptions, of manifest: PolicyManifest, seed: UInt64
+    ) throws(ComputeError) -> AdapterTraining {
         let layout = AdapterLayout(config: config, options: options)
         let path = blobs.path(for: manifest.weights)
         return try wrap {

@@ -239,6 +239,9 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
     package var tokenBudget = 1024
     package var state = State.float32
     package var recompute = Recompute.none
+    /// Into how many parts a step's batch is cut, so that as many learners can share its gradient: a power of two. A
+    /// part of the recipe's arithmetic: the number of learners is not.
+    package var shards = 1
     package init() {}
 }
 

@@ -40,6 +40,8 @@ final class BlobSession {
     /// What is in the cache, the longest unused first, and in which order it came.
     private var cached: [(blob: BlobReference, arrival: Int)] = []
     private var arrivals = 0
+    /// Parts of the gradient of the last step that was made of some.
+    private var parts: [BlobReference] = []
 
     init(
         _ welcome: Welcome, context: Context, coordinatorAddress: Address, curve: CurveClient?, cacheDirectory: String,
@@ -93,13 +95,31 @@ final class BlobSession {
         try keep(wanted)
     }
 
-    func upload(_ references: [BlobReference]) throws {
+    /// - Parameter once: of no use here afterwards, and no versions.
+    func upload(_ references: [BlobReference], once: Bool) throws {
         guard isRemote else { return }
+        defer { if once { discard(references) } }
         for reference in references {
-            if uploadDifference(to: reference) { continue }
+            if !once, uploadDifference(to: reference) { continue }
             try client?.upload(reference, from: storage, cancel: cancel)
         }
-        try keep(references)
+        if !once { try keep(references) }
+    }
+
+    /// A cache keeps those of the newest step alone.
+    func fetchParts(_ references: [BlobReference]) throws {
+        if isRemote {
+            discard(parts.filter { !references.contains($0) })
+            parts = references
+        }
+        for reference in references { try get(reference) }
+    }
+
+    func discard(_ references: [BlobReference]) {
+        for reference in references {
+            // It goes with the folder at the latest.
+            try? store.remove(reference)  // see the line above
+        }
     }
 
     /// - Parameter elsewhere: whether other workers may have it.

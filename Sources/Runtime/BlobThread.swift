@@ -9,7 +9,12 @@ import Weights
 package enum BlobOrder: Sendable {
     case welcome(Welcome)
     case fetch(PolicyManifest)
-    case upload(LeaseIdentifier, [BlobReference])
+    /// - Parameter once: of no use here afterwards.
+    case upload(LeaseIdentifier, [BlobReference], once: Bool)
+    /// Parts of a gradient, for the order to train under this lease.
+    case fetchParts(LeaseIdentifier, [BlobReference])
+    /// Nobody's.
+    case discard([BlobReference])
 }
 
 package enum BlobAnswer: Sendable {
@@ -18,6 +23,8 @@ package enum BlobAnswer: Sendable {
     case bundleFailed(String)
     case fetched(PolicyManifest)
     case fetchFailed(PolicyManifest, String)
+    case fetchedParts(LeaseIdentifier)
+    case fetchPartsFailed(LeaseIdentifier, String)
     case uploaded(LeaseIdentifier)
     case uploadFailed(LeaseIdentifier, String)
     case note(Note)
@@ -65,10 +72,20 @@ package struct BlobThread {
                         } catch {
                             answers.put(.fetchFailed(manifest, "\(error)"))
                         }
-                    case .upload(let lease, let references):
+                    case .fetchParts(let lease, let references):
                         do {
                             guard let session else { throw RuntimeError("work came before the welcome") }
-                            try session.upload(references)
+                            try session.fetchParts(references)
+                            answers.put(.fetchedParts(lease))
+                        } catch {
+                            answers.put(.fetchPartsFailed(lease, "\(error)"))
+                        }
+                    case .discard(let references):
+                        session?.discard(references)
+                    case .upload(let lease, let references, let once):
+                        do {
+                            guard let session else { throw RuntimeError("work came before the welcome") }
+                            try session.upload(references, once: once)
                             answers.put(.uploaded(lease))
                         } catch {
                             answers.put(.uploadFailed(lease, "\(error)"))

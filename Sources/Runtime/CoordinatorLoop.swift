@@ -17,6 +17,7 @@ package protocol CoordinatorShell: AnyObject {
     func report(_ evaluation: EvaluationReport) throws
     func rewind(toStep step: Int) throws
     func forgetBlobs(before version: PolicyVersion)
+    func removeBlobs(_ blobs: [BlobReference])
     func note(_ note: Note)
     /// Called about once a second and whenever something was decided.
     func observe(_ coordinator: Coordinator, at now: MonotonicTime)
@@ -282,6 +283,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         case .reportEvaluation(let report): try shell.report(report)
         case .rewind(let step): try shell.rewind(toStep: step)
         case .forgetBlobs(let version): shell.forgetBlobs(before: version)
+        case .removeBlobs(let blobs): shell.removeBlobs(blobs)
         case .note(let note): shell.note(note)
         case .answer(let answer, let number): shell.answer(answer, number: number)
         case .retire(let process, let host): shell.retire(process: process, host: host)

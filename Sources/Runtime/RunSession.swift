@@ -161,6 +161,9 @@ package struct RunSession {
     /// What a killed process of this run left half-written or unsaid.
     private func removeLeftovers(_ blobs: BlobStore) throws {
         try blobs.removeLeftovers()
+        for blob in try blobs.list() where GradientSnapshot.isPart(file: blobs.path(for: blob)) {
+            try blobs.remove(blob)
+        }
         try CheckpointStore(directory: directory.checkpoints).removeLeftovers()
         for name in try FileManager.default.contentsOfDirectory(atPath: directory.blobs)
         where name.hasPrefix(".seen-") {

@@ -115,6 +115,16 @@ package final class RunShell: CoordinatorShell {
         forgetBlobs { $0 < version && !isRecent($0, newest: newest) }
     }
 
+    package func removeBlobs(_ blobs: [BlobReference]) {
+        for blob in blobs {
+            do {
+                try self.blobs.remove(blob)
+            } catch {
+                note(Note(.warning, "a part of a gradient could not be removed: \(error)"))
+            }
+        }
+    }
+
     /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest
     /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again.
     private func forgetIntermediates(newest: PolicyVersion) {

@@ -43,7 +43,7 @@ package struct StartJob {
         var options = try RecipeReader.load(path: recipe, overrides: overrides)
         if let name { options.name = name }
         try RunDirectory.check(name: options.name)
-        let layout = try LocalLayout(local, options: options.cluster)
+        let layout = try LocalLayout(local, options: options.cluster, shards: options.optimizer.shards)
         let listening = try ListenPlan(listen, encrypt: encrypt, insecure: insecure)
         if layout.isEmpty && listening.isEmpty {
             throw RuntimeError("with --local none nobody can work: give --listen, so that workers can join")
@@ -98,7 +98,8 @@ package struct LocalLayout: Equatable, Sendable {
     package var verifier: Int
     package var learner: Int
 
-    package init(_ text: String?, options: ClusterOptions) throws(RuntimeError) {
+    /// - Parameter shards: of a step's gradient: so many learners can share it.
+    package init(_ text: String?, options: ClusterOptions, shards: Int = 1) throws(RuntimeError) {
         rollout = options.localRollout
         verifier = options.localVerifier
         learner = options.localLearner
@@ -118,7 +119,11 @@ package struct LocalLayout: Equatable, Sendable {
             default: throw RuntimeError("--local \(text): unknown role `\(pair[0])`: rollout, verifier or learner")
             }
         }
-        guard learner <= 1 else { throw RuntimeError("--local \(text): one learner at most") }
+        guard learner <= shards else {
+            throw RuntimeError(
+                "--local \(text): \(shards == 1 ? "one learner" : "\(shards) learners") at most, as the recipe's "
+                    + "optimizer.shards says")
+        }
     }
 
     package var isEmpty: Bool { rollout + verifier + learner == 0 }
@@ -128,7 +133,7 @@ package struct LocalLayout: Equatable, Sendable {
         var list: [(roles: [WorkerRole], threads: Int)] = []
         for _ in 0..<rollout { list.append(([.rollout], max(1, cores / max(1, rollout)))) }
         for _ in 0..<verifier { list.append(([.verifier], 1)) }
-        for _ in 0..<learner { list.append(([.learner], max(1, cores))) }
+        for _ in 0..<learner { list.append(([.learner], max(1, cores / max(1, learner)))) }
         return list
     }
 }

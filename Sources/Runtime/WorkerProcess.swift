@@ -15,7 +15,7 @@ package struct WorkerProcess {
     private let target: Target
     private let roles: [WorkerRole]?
     private let threads: Int
-    private let local: Bool
+    private let coordinator: Int32?
     private let keyFile: String?
     private let kernel: String
     private let relay: RelayPlan?
@@ -27,14 +27,15 @@ package struct WorkerProcess {
     /// - Parameters:
     ///   - target: an address or a join token.
     ///   - roles: nil takes those of the invitation, without one rollout and verifier.
-    ///   - local: started by a coordinator on this host: Ctrl-C is left to it, and its end is this worker's end.
+    ///   - coordinator: the process that started this one, where that is a coordinator: Ctrl-C is left to it, and its
+    ///     end is this worker's end. Told, not asked for: by the time this process looks, its parent may be gone.
     ///   - keyFile: for joining with a token; nil takes the user's own.
     ///   - relay: how to serve other workers what this one fetched; nil: not at all.
     ///   - kernel: which kernels the workbench computes with, as the hello says it.
     ///   - makeWorkbench: called on the compute thread.
     package init(
-        target: String, roles: String?, threads: Int, insecure: Bool, local: Bool, keyFile: String?, relay: RelayPlan?,
-        kernel: String,
+        target: String, roles: String?, threads: Int, insecure: Bool, coordinator: Int32?, keyFile: String?,
+        relay: RelayPlan?, kernel: String,
         makeWorkbench: @escaping @Sendable () -> any Workbench
     ) throws {
         if JoinToken.isMeant(by: target) {
@@ -54,7 +55,7 @@ package struct WorkerProcess {
             throw RuntimeError("--threads \(threads): give a number from 1 to 1024")
         }
         self.threads = threads
-        self.local = local
+        self.coordinator = coordinator
         self.keyFile = keyFile
         self.kernel = kernel
         self.relay = relay
@@ -86,8 +87,7 @@ package struct WorkerProcess {
     /// - Returns: the exit status.
     package func run() throws -> Int32 {
         let wake = try WakePipe()
-        let parent = local ? getppid() : nil
-        Signals.install(wake: wake.descriptor, ignoreInterrupt: local)
+        Signals.install(wake: wake.descriptor, ignoreInterrupt: coordinator != nil)
         let context = try Context()
         guard let admission = try admission(context, wake) else {
             Output.note("interrupted")
@@ -108,7 +108,7 @@ package struct WorkerProcess {
             link: try ControlClient(context, connect: admission.address, curve: admission.curve),
             core: WorkerCore(hello: hello(admission)), wake: wake, compute: compute, answers: answers,
             blobs: blobs, blobAnswers: blobAnswers, log: WorkerProcess.log)
-        let clean = loop.run(parent: parent)
+        let clean = loop.run(parent: coordinator)
         Output.note(loop.exitReason)
         // A decode step or a training step in progress is not waited for: nothing here outlives the process.
         blobs.stop()

@@ -43,11 +43,19 @@ package struct Scenario: Equatable, Sendable {
         options.cluster.leaseSeconds = 20
         options.cluster.verificationAttempts = 4
         options.cluster.noVerdictShareLimit = 1
+        // Dice of their own: what the others show stays as it is.
+        var learnerDice = SimulationDice(seed: seed ^ 0x1EA2)
+        options.optimizer.shards = 1 << learnerDice.integer(0...3)
         self.options = options
         evaluationPromptCount = dice.integer(1...4)
         isPretrained = dice.chance(0.25)
-        replayTokensLimit = dice.chance(0.3) ? dice.integer(1...60) : 1_000_000
+        replayTokensLimit = dice.chance(0.3) ? dice.integer(1...20) : 1_000_000
         workers = Self.workers(size, &dice)
+        if options.optimizer.shards > 1 {
+            for _ in 0..<learnerDice.integer(0...3) {
+                workers.append(learnerDice.chance(0.2) ? [.learner, .rollout] : [.learner])
+            }
+        }
         slots = dice.integer(1...4)
         faults = FaultRates(&dice)
         badTime = .seconds(dice.integer(20...200))

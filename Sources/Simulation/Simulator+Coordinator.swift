@@ -84,6 +84,8 @@ extension Simulator {
             // Every restart says this too, before anything is drawn.
             if !drawnSteps.isEmpty { marks.hit(.rewound) }
         case .forgetBlobs(let version): forgottenBefore = max(forgottenBefore, version)
+        case .removeBlobs(let blobs):
+            for blob in blobs { gradients[blob.digest] = nil }
         case .finish(let outcome): finish(outcome)
         case .report, .reportEvaluation, .note, .answer: break
         case .retire(let process, let host): drained.append("w\(host.dropFirst("host".count)).\(process)")
@@ -159,6 +161,11 @@ extension Simulator {
             case .send(.shutdown, _):
                 if coordinator?.isFinished == false { marks.hit(.drained) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
+            case .send(.gradient(_, let assignment), _):
+                marks.hit(assignment.keep ? .gradientKept : .gradientHandedIn)
+                if !sharedParts.insert([assignment.attempt, UInt64(assignment.shards.first)]).inserted {
+                    marks.hit(.gradientMoved)
+                }
             case .send(.train, _):
                 if case .received(.hello, _) = event { marks.hit(.learnerKeptOverReconnect) }
             default: break

@@ -66,6 +66,10 @@ package struct Simulator: Sendable {
     var records: [Record] = []
     /// Blobs of versions before this one are gone.
     var forgottenBefore = PolicyVersion.base
+    /// Parts of gradients, by the blobs that they lie in.
+    var gradients: [Digest: Digest] = [:]
+    /// Attempt and first shard of each part of a gradient that was given out.
+    var sharedParts: Set<[UInt64]> = []
     var ledger: Ledger
     var marks = Marks()
     var trace: Fingerprint
@@ -95,7 +99,9 @@ package struct Simulator: Sendable {
         dice = SimulationDice(seed: scenario.seed ^ 0x5EED)
         ledger = Ledger(scenario: scenario, reference: reference)
         trace = Fingerprint(scenario.seed)
-        workers = scenario.workers.enumerated().map { SimulatedWorker(index: $0, roles: $1) }
+        workers = scenario.workers.enumerated().map {
+            SimulatedWorker(index: $0, roles: $1, shardCount: scenario.options.optimizer.shards)
+        }
     }
 
     /// A seed: first the undisturbed run, then the disturbed one, which must make the same.

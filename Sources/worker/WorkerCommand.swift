@@ -58,8 +58,8 @@ struct JoinCommand: ParsableCommand {
     @Option(help: "Serve them on this port. Default: any that is free.")
     var relayPort: UInt16?
 
-    @Flag(help: .hidden)
-    var local = false
+    @Option(help: .hidden)
+    var coordinator: Int32?
 
     func validate() throws {
         if (target == nil) == (tokenFile == nil) { throw ValidationError("Give a token, an address or --token-file.") }
@@ -71,7 +71,7 @@ struct JoinCommand: ParsableCommand {
         do {
             let status = try WorkerProcess(
                 target: try target ?? WorkerProcess.token(inFile: tokenFile ?? ""), roles: role, threads: threadCount,
-                insecure: insecure, local: local, keyFile: keyFile,
+                insecure: insecure, coordinator: coordinator, keyFile: keyFile,
                 relay: noRelay ? nil : RelayPlan(port: relayPort ?? 0), kernel: EngineWorkbench.kernelName
             ) { EngineWorkbench(threadCount: threadCount) }.run()
             if status != 0 { throw ExitCode(status) }

@@ -20,6 +20,9 @@ struct TranscriptWorld {
     var workers: [TranscriptWorker] = []
     var peerCount: UInt8 = 0
     var isMute = false
+    /// Parts of gradients, by the blobs that they lie in.
+    var gradients: [Digest: Digest] = [:]
+    var shardCount: Int { options.optimizer.shards }
 
     struct TranscriptWorker {
         var name: String
@@ -48,7 +51,7 @@ struct TranscriptWorld {
         case "restart": restart()
         case "hello": try hello(arguments)
         case "ready": try ready(arguments)
-        case "rollout", "verify", "train", "fail": try answer(verb, arguments)
+        case "rollout", "verify", "train", "gradient", "fail": try answer(verb, arguments)
         case "work": try work(arguments)
         case "heartbeat": try heartbeat(arguments)
         case "disconnect": handle(.disconnected(workers[try index(arguments)].peer))
@@ -138,6 +141,7 @@ struct TranscriptWorld {
             case "lease": options.cluster.leaseSeconds = number
             case "drop": options.algorithm.dropEqualGroups = number == 1
             case "refill": options.algorithm.refillLimit = Int(number)
+            case "shards": options.optimizer.shards = Int(number)
             case "shuffle": options.verifier.shuffle = number == 1
             case "evaluate":
                 options.evaluation.everySteps = Int(number)

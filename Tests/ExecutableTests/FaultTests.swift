@@ -106,6 +106,16 @@ struct FaultTests {
         #expect(left.status == 0 && left.errors.contains("the run is complete"), "\(left.errors)")
     }
 
+    @Test func `a local worker whose coordinator died before it could look leaves by itself`() throws {
+        let ground = try Ground()
+        // Started by this process, told of another: as it is when the one that started it is gone already.
+        let worker = try ground.start(
+            "worker",
+            ["join", "ipc://\(ground.folder.path)/c", "--role", "rollout", "--threads", "1", "--coordinator", "1"])
+        let left = try worker.finish(within: 60)
+        #expect(left.status == 0 && left.errors.contains("the coordinator's process is gone"), "\(left.errors)")
+    }
+
     @Test(.enabled(if: getuid() == 0, "mounting a small disk takes root"))
     func `a full disk stops the run with one line that says so`() throws {
         let ground = try Ground()

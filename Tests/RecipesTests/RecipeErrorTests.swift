@@ -181,6 +181,12 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
         (["rollout.temperature=0"], "rollout.temperature: must be above 0 to train"),
         (["optimizer.warmup_steps=41"], "must not exceed schedule.steps (40), found 41"),
         (["optimizer.final_share=0.5"], "optimizer.final_share: is for `decay: linear` and `decay: cosine`"),
+        (["optimizer.shards=3"], "optimizer.shards: must be a power of two, found 3"),
+        (
+            ["optimizer.shards=2", "algorithm.epochs_per_batch=2"],
+            "optimizer.shards: learners share the gradient of one pass"
+        ),
+        (["cluster.local_learner=2"], "cluster.local_learner: must not exceed optimizer.shards (1), found 2"),
         (["data.held_out_share=0"], "data.held_out_share: evaluation needs held-out prompts"),
         (["evaluation={temperature: 0, samples_per_prompt: 2}"], "must be 1 at temperature 0"),
         (["cluster.lease_seconds=4"], "must be at least heartbeat_seconds × heartbeats_missed (5.0), found 4.0"),

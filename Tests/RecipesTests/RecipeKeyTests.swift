@@ -104,6 +104,7 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("optimizer.gradient_clip", "0", []),
     ("optimizer.token_budget", "16", []),
     ("optimizer.state", "8bit", []),
+    ("optimizer.shards", "4", []),
     ("optimizer.recompute", "blocks", []),
     ("lora.rank", "8", []),
     ("lora.alpha", "1.5", []),

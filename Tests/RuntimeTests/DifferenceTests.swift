@@ -191,7 +191,7 @@ final class RemoteWorker {
     }
 
     func upload(_ manifest: PolicyManifest) throws -> [Note] {
-        thread.orders.put(.upload(LeaseIdentifier(1), [manifest.weights]))
+        thread.orders.put(.upload(LeaseIdentifier(1), [manifest.weights], once: false))
         return try answer()
     }
 
@@ -203,8 +203,9 @@ final class RemoteWorker {
                 case .note(let note):
                     self.notes.append(note)
                     if note.level == .warning { notes.append(note) }
-                case .bundle, .fetched, .uploaded: return notes
-                case .bundleFailed(let reason), .fetchFailed(_, let reason), .uploadFailed(_, let reason):
+                case .bundle, .fetched, .fetchedParts, .uploaded: return notes
+                case .bundleFailed(let reason), .fetchFailed(_, let reason), .uploadFailed(_, let reason),
+                    .fetchPartsFailed(_, let reason):
                     throw RuntimeError(reason)
                 }
             }

@@ -76,9 +76,10 @@ final class RemoteCache: Sendable {
         while true {
             for answer in answers.wait() ?? [] {
                 switch answer {
-                case .bundle, .fetched, .uploaded: return
-                case .note(let note): throw BenchmarkError(note.text)
-                case .bundleFailed(let reason), .fetchFailed(_, let reason), .uploadFailed(_, let reason):
+                case .bundle, .fetched, .fetchedParts, .uploaded: return
+                case .note(let note): if note.level == .warning { throw BenchmarkError(note.text) }
+                case .bundleFailed(let reason), .fetchFailed(_, let reason), .uploadFailed(_, let reason),
+                    .fetchPartsFailed(_, let reason):
                     throw BenchmarkError(reason)
                 }
             }
