@@ -13,6 +13,7 @@ struct BenchmarkCommand: ParsableCommand {
             StepCase.self,
             DispatchCase.self,
             JoinCase.self,
+            WeightsCase.self,
             // What the cases above start as processes of their own.
             RolloutMeasurement.self,
             QueueMeasurement.self,
@@ -21,5 +22,6 @@ struct BenchmarkCommand: ParsableCommand {
             DispatchMeasurement.self,
             JoinMeasurement.self,
             ScriptedWorkers.self,
+            WeightsMeasurement.self,
         ])
 }
