@@ -4,7 +4,8 @@ import Foundation
 import Rollouts
 import Runtime
 
-/// The workers see nothing of the head's folders: weights come and go over the encrypted blob socket.
+/// The workers see nothing of the head's folders: weights come and go over the encrypted blob socket. Each of the three
+/// does something that nobody else does: the run stands still without it, however fast it is, and must go on after.
 package struct NamespaceJob {
     private static let run = "apart"
     private static let port = 5555
@@ -101,7 +102,7 @@ private struct Hosts {
     init(_ ground: ChaosGround, _ namespaces: NamespaceGround, run: String, port: Int) throws(FaultInjectionError) {
         self.ground = ground
         self.run = run
-        command = ["--listen", "tcp://0.0.0.0:\(port)", "--local", "verifier=1"]
+        command = ["--listen", "tcp://0.0.0.0:\(port)", "--local", "none"]
         prefix = NamespaceGround.inside(namespaces.head)
         let keys = ground.folder + "/keys"
         guard mkdir(keys, 0o700) == 0 else { throw FaultInjectionError("cannot make the folder `\(keys)`") }
@@ -124,7 +125,7 @@ private struct Hosts {
     /// Nobody kills these: what ends other than with the run is a failure.
     var failedWorker: OwnProcess? { workers.first { !$0.isRunning && !$0.isContent } }
 
-    /// - Returns: whether it was there to be killed. Its local worker leaves by itself.
+    /// - Returns: whether it was there to be killed.
     mutating func killHead() throws(FaultInjectionError) -> Bool {
         guard head.signal(SIGKILL) else { return false }
         head.waitForEnd(.seconds(10))

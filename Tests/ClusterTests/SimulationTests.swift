@@ -27,7 +27,7 @@ import Testing
         #expect(Simulator.run(seed: seed, size: .small).failure == nil)
     }
 
-    @Test(arguments: Scenario.Size.allCases) func `one seed is one course of events`(_ size: Scenario.Size) {
+    @Test(arguments: [Scenario.Size.small, .wide, .long]) func `one seed is one course of events`(_ size: Scenario.Size) {
         let first = Simulator.run(seed: 7, size: size)
         let second = Simulator.run(seed: 7, size: size)
         let other = Simulator.run(seed: 8, size: size)

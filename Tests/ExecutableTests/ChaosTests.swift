@@ -9,7 +9,8 @@ struct ChaosTests {
 
     /// The one line and the status.
     private func chaos(_ arguments: [String]) throws -> (status: Int32, line: String, errors: String) {
-        let ended = try Ground().run("chaos", [tiny] + arguments)
+        let ground = try Ground()
+        let ended = try ground.start("chaos", [tiny] + arguments).finish(within: 600)
         let lines = ended.output.split(separator: "\n")
         #expect(lines.count == 1, "\(ended.output) \(ended.errors)")
         return (ended.status, lines.last.map(String.init) ?? "", ended.errors)
