@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.serialized)
 struct OperateTests {
-    private static let long = ["--set", "schedule.steps=40", "--set", "checkpoint.every_steps=13"]
+    private static let long = ["--set", "schedule.steps=80", "--set", "checkpoint.every_steps=13"]
 
     private func command(_ ground: Ground, _ arguments: [String]) throws -> Finished {
         try ground.run("coordinator", arguments + ["--runs", ground.runs])
@@ -52,10 +52,6 @@ struct OperateTests {
         #expect(log.contains("paused: on request: the room is too warm"))
         // The step in flight may have ended since; none after it has begun.
         #expect(steps(ground, "asked") <= stood + 1)
-        let resumed = try command(ground, ["resume", "asked"])
-        #expect(resumed.status == 0, "\(resumed.errors)")
-        let idle = try command(ground, ["resume", "asked"])
-        #expect(idle.status == 1 && idle.errors.contains("not paused"), "\(idle.errors)")
 
         // The local rollout worker leaves and is not started again; then the local learner, whose state goes on.
         func isLocal(_ name: String) -> Bool { !name.contains("-\(joined.process.processIdentifier)-") }
@@ -75,6 +71,11 @@ struct OperateTests {
         }
         let unknown = try command(ground, ["drain", "asked", "nobody"])
         #expect(unknown.status == 1 && unknown.errors.contains("no worker `nobody`"), "\(unknown.errors)")
+
+        let resumed = try command(ground, ["resume", "asked"])
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        let idle = try command(ground, ["resume", "asked"])
+        #expect(idle.status == 1 && idle.errors.contains("not paused"), "\(idle.errors)")
 
         let stopped = try command(ground, ["stop", "asked"])
         #expect(stopped.status == 0, "\(stopped.errors)")
