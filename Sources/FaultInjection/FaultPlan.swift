@@ -49,8 +49,7 @@ package struct FaultPlan: Equatable, Sendable {
     /// - Parameters:
     ///   - kinds: those of messages are not planned; `FrameWeather` makes them.
     ///   - rounds: how often each kind comes.
-    ///   - steps: the run's; nothing comes in its last third, so that every fault has work to hit and something after it
-    ///     to spoil.
+    ///   - steps: the run's; nothing comes in its last third, so that every fault has work to hit and to spoil.
     package init(seed: UInt64, kinds: [FaultKind], rounds: Int, steps: Int) {
         var dice = Dice(seed: seed, stream: 1)
         let planned = kinds.filter { FaultKind.ofProcesses.contains($0) }
