@@ -49,7 +49,7 @@ let package = Package(
 
         // edges, lower row
         .target(
-            name: "Weights", dependencies: ["Rollouts", "CSodium", "CKernels"],
+            name: "Weights", dependencies: ["Rollouts", "CSodium", "CChecksum", "CKernels"],
             linkerSettings: [.linkedLibrary("sodium")]),
         .target(
             name: "Engine", dependencies: ["Rollouts", "Weights", "CKernels", "COpenBLAS"],

@@ -457,6 +457,51 @@ void   rookery__metric_value__free_unpacked
   assert(message->base.descriptor == &rookery__metric_value__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rookery__gradient_part__init
+                     (Rookery__GradientPart         *message)
+{
+  static const Rookery__GradientPart init_value = ROOKERY__GRADIENT_PART__INIT;
+  *message = init_value;
+}
+size_t rookery__gradient_part__get_packed_size
+                     (const Rookery__GradientPart *message)
+{
+  assert(message->base.descriptor == &rookery__gradient_part__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rookery__gradient_part__pack
+                     (const Rookery__GradientPart *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rookery__gradient_part__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rookery__gradient_part__pack_to_buffer
+                     (const Rookery__GradientPart *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rookery__gradient_part__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rookery__GradientPart *
+       rookery__gradient_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rookery__GradientPart *)
+     protobuf_c_message_unpack (&rookery__gradient_part__descriptor,
+                                allocator, len, data);
+}
+void   rookery__gradient_part__free_unpacked
+                     (Rookery__GradientPart *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rookery__gradient_part__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rookery__hello__init
                      (Rookery__Hello         *message)
 {
@@ -680,6 +725,51 @@ void   rookery__training_result__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &rookery__training_result__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   rookery__gradient_result__init
+                     (Rookery__GradientResult         *message)
+{
+  static const Rookery__GradientResult init_value = ROOKERY__GRADIENT_RESULT__INIT;
+  *message = init_value;
+}
+size_t rookery__gradient_result__get_packed_size
+                     (const Rookery__GradientResult *message)
+{
+  assert(message->base.descriptor == &rookery__gradient_result__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rookery__gradient_result__pack
+                     (const Rookery__GradientResult *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rookery__gradient_result__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rookery__gradient_result__pack_to_buffer
+                     (const Rookery__GradientResult *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rookery__gradient_result__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rookery__GradientResult *
+       rookery__gradient_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rookery__GradientResult *)
+     protobuf_c_message_unpack (&rookery__gradient_result__descriptor,
+                                allocator, len, data);
+}
+void   rookery__gradient_result__free_unpacked
+                     (Rookery__GradientResult *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rookery__gradient_result__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   rookery__policy_ready__init
@@ -1222,6 +1312,51 @@ void   rookery__train__free_unpacked
   assert(message->base.descriptor == &rookery__train__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   rookery__gradient__init
+                     (Rookery__Gradient         *message)
+{
+  static const Rookery__Gradient init_value = ROOKERY__GRADIENT__INIT;
+  *message = init_value;
+}
+size_t rookery__gradient__get_packed_size
+                     (const Rookery__Gradient *message)
+{
+  assert(message->base.descriptor == &rookery__gradient__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t rookery__gradient__pack
+                     (const Rookery__Gradient *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &rookery__gradient__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t rookery__gradient__pack_to_buffer
+                     (const Rookery__Gradient *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &rookery__gradient__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Rookery__Gradient *
+       rookery__gradient__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Rookery__Gradient *)
+     protobuf_c_message_unpack (&rookery__gradient__descriptor,
+                                allocator, len, data);
+}
+void   rookery__gradient__free_unpacked
+                     (Rookery__Gradient *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &rookery__gradient__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   rookery__pretrain__init
                      (Rookery__Pretrain         *message)
 {
@@ -1492,7 +1627,7 @@ void   rookery__shutdown__free_unpacked
   assert(message->base.descriptor == &rookery__shutdown__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor rookery__message__field_descriptors[24] =
+static const ProtobufCFieldDescriptor rookery__message__field_descriptors[26] =
 {
   {
     "hello",
@@ -1622,6 +1757,18 @@ static const ProtobufCFieldDescriptor rookery__message__field_descriptors[24] =
     offsetof(Rookery__Message, body_case),
     offsetof(Rookery__Message, goodbye),
     &rookery__goodbye__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "gradient_result",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rookery__Message, body_case),
+    offsetof(Rookery__Message, gradient_result),
+    &rookery__gradient_result__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -1782,38 +1929,52 @@ static const ProtobufCFieldDescriptor rookery__message__field_descriptors[24] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "gradient",
+    46,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rookery__Message, body_case),
+    offsetof(Rookery__Message, gradient),
+    &rookery__gradient__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rookery__message__field_indices_by_name[] = {
-  22,   /* field[22] = acknowledge */
-  21,   /* field[21] = cancel */
+  23,   /* field[23] = acknowledge */
+  22,   /* field[22] = cancel */
   8,   /* field[8] = failed */
   10,   /* field[10] = goodbye */
+  25,   /* field[25] = gradient */
+  11,   /* field[11] = gradient_result */
   1,   /* field[1] = heartbeat */
   0,   /* field[0] = hello */
   7,   /* field[7] = partial_text */
-  13,   /* field[13] = policy */
+  14,   /* field[14] = policy */
   9,   /* field[9] = policy_failed */
   5,   /* field[5] = policy_ready */
-  18,   /* field[18] = pretrain */
-  12,   /* field[12] = refused */
-  14,   /* field[14] = rollout */
+  19,   /* field[19] = pretrain */
+  13,   /* field[13] = refused */
+  15,   /* field[15] = rollout */
   2,   /* field[2] = rollout_result */
-  20,   /* field[20] = save_checkpoint */
-  19,   /* field[19] = score */
+  21,   /* field[21] = save_checkpoint */
+  20,   /* field[20] = score */
   6,   /* field[6] = score_result */
-  23,   /* field[23] = shutdown */
-  17,   /* field[17] = train */
-  16,   /* field[16] = training_group */
+  24,   /* field[24] = shutdown */
+  18,   /* field[18] = train */
+  17,   /* field[17] = training_group */
   4,   /* field[4] = training_result */
   3,   /* field[3] = verification_result */
-  15,   /* field[15] = verify */
-  11,   /* field[11] = welcome */
+  16,   /* field[16] = verify */
+  12,   /* field[12] = welcome */
 };
 static const ProtobufCIntRange rookery__message__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 33, 11 },
-  { 0, 24 }
+  { 33, 12 },
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor rookery__message__descriptor =
 {
@@ -1823,7 +1984,7 @@ const ProtobufCMessageDescriptor rookery__message__descriptor =
   "Rookery__Message",
   "rookery",
   sizeof(Rookery__Message),
-  24,
+  26,
   rookery__message__field_descriptors,
   rookery__message__field_indices_by_name,
   2,  rookery__message__number_ranges,
@@ -2549,6 +2710,83 @@ const ProtobufCMessageDescriptor rookery__metric_value__descriptor =
   (ProtobufCMessageInit) rookery__metric_value__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor rookery__gradient_part__field_descriptors[4] =
+{
+  {
+    "first_shard",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientPart, first_shard),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shard_count",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientPart, shard_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "blob",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientPart, blob),
+    &rookery__blob_reference__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sums",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rookery__GradientPart, n_sums),
+    offsetof(Rookery__GradientPart, sums),
+    &rookery__metric_value__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rookery__gradient_part__field_indices_by_name[] = {
+  2,   /* field[2] = blob */
+  0,   /* field[0] = first_shard */
+  1,   /* field[1] = shard_count */
+  3,   /* field[3] = sums */
+};
+static const ProtobufCIntRange rookery__gradient_part__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rookery__gradient_part__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rookery.GradientPart",
+  "GradientPart",
+  "Rookery__GradientPart",
+  "rookery",
+  sizeof(Rookery__GradientPart),
+  4,
+  rookery__gradient_part__field_descriptors,
+  rookery__gradient_part__field_indices_by_name,
+  1,  rookery__gradient_part__number_ranges,
+  (ProtobufCMessageInit) rookery__gradient_part__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor rookery__hello__field_descriptors[11] =
 {
   {
@@ -2984,6 +3222,83 @@ const ProtobufCMessageDescriptor rookery__training_result__descriptor =
   rookery__training_result__field_indices_by_name,
   1,  rookery__training_result__number_ranges,
   (ProtobufCMessageInit) rookery__training_result__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rookery__gradient_result__field_descriptors[4] =
+{
+  {
+    "lease",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientResult, lease),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientResult, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "part",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientResult, part),
+    &rookery__gradient_part__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seconds",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__GradientResult, seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rookery__gradient_result__field_indices_by_name[] = {
+  0,   /* field[0] = lease */
+  2,   /* field[2] = part */
+  3,   /* field[3] = seconds */
+  1,   /* field[1] = step */
+};
+static const ProtobufCIntRange rookery__gradient_result__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor rookery__gradient_result__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rookery.GradientResult",
+  "GradientResult",
+  "Rookery__GradientResult",
+  "rookery",
+  sizeof(Rookery__GradientResult),
+  4,
+  rookery__gradient_result__field_descriptors,
+  rookery__gradient_result__field_indices_by_name,
+  1,  rookery__gradient_result__number_ranges,
+  (ProtobufCMessageInit) rookery__gradient_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rookery__policy_ready__field_descriptors[2] =
@@ -3690,7 +4005,7 @@ const ProtobufCMessageDescriptor rookery__training_group__descriptor =
   (ProtobufCMessageInit) rookery__training_group__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rookery__train__field_descriptors[7] =
+static const ProtobufCFieldDescriptor rookery__train__field_descriptors[8] =
 {
   {
     "lease",
@@ -3776,6 +4091,18 @@ static const ProtobufCFieldDescriptor rookery__train__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "parts",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Rookery__Train, n_parts),
+    offsetof(Rookery__Train, parts),
+    &rookery__gradient_part__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rookery__train__field_indices_by_name[] = {
   2,   /* field[2] = base_version */
@@ -3783,13 +4110,14 @@ static const unsigned rookery__train__field_indices_by_name[] = {
   3,   /* field[3] = group_count */
   4,   /* field[4] = learning_rate */
   0,   /* field[0] = lease */
+  7,   /* field[7] = parts */
   6,   /* field[6] = reference */
   1,   /* field[1] = step */
 };
 static const ProtobufCIntRange rookery__train__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor rookery__train__descriptor =
 {
@@ -3799,11 +4127,153 @@ const ProtobufCMessageDescriptor rookery__train__descriptor =
   "Rookery__Train",
   "rookery",
   sizeof(Rookery__Train),
-  7,
+  8,
   rookery__train__field_descriptors,
   rookery__train__field_indices_by_name,
   1,  rookery__train__number_ranges,
   (ProtobufCMessageInit) rookery__train__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor rookery__gradient__field_descriptors[9] =
+{
+  {
+    "lease",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, lease),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, step),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "base_version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, base_version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "group_count",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, group_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_shard",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, first_shard),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shard_count",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, shard_count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "keep",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, keep),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reference",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Gradient, reference),
+    &rookery__policy_manifest__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned rookery__gradient__field_indices_by_name[] = {
+  7,   /* field[7] = attempt */
+  2,   /* field[2] = base_version */
+  4,   /* field[4] = first_shard */
+  3,   /* field[3] = group_count */
+  6,   /* field[6] = keep */
+  0,   /* field[0] = lease */
+  8,   /* field[8] = reference */
+  5,   /* field[5] = shard_count */
+  1,   /* field[1] = step */
+};
+static const ProtobufCIntRange rookery__gradient__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor rookery__gradient__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "rookery.Gradient",
+  "Gradient",
+  "Rookery__Gradient",
+  "rookery",
+  sizeof(Rookery__Gradient),
+  9,
+  rookery__gradient__field_descriptors,
+  rookery__gradient__field_indices_by_name,
+  1,  rookery__gradient__number_ranges,
+  (ProtobufCMessageInit) rookery__gradient__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor rookery__pretrain__field_descriptors[5] =

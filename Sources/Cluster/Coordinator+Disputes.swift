@@ -10,14 +10,14 @@ extension Coordinator {
     mutating func takeDispute(
         _ lease: LeaseIdentifier, _ keys: [GroupKey], _ reason: String, from worker: String
     ) {
-        guard let running = training.running, running.answers(to: lease), running.lease.worker == worker,
-            case .train(let step) = running.order, let batch = buffer[step]
-        else { return dismiss(lease, from: worker) }
+        guard let step = disputedStep(lease, by: worker), let batch = buffer[step] else {
+            return dismiss(lease, from: worker)
+        }
         send(.acknowledge(lease: lease), toWorker: worker)
         let trained = batch.trainable.map { batch.groups[$0] }
         let disputed = trained.filter { keys.contains($0.prompt.key) }
         guard !disputed.isEmpty, disputed.count == keys.count else {
-            failTraining("`\(worker)` disputes groups that it was not given", retryable: true)
+            failStep("`\(worker)` disputes groups that it was not given", by: worker, retryable: true)
             return strike(worker, because: "disputed groups that are not in its batch")
         }
         var accused: [String] = []
@@ -27,11 +27,13 @@ extension Coordinator {
         }
         let isConfirmed = disputed.contains { !$0.disputed.isEmpty && $0.disputed == $0.completions }
         guard agreesWithOthers, !isConfirmed else {
-            return failTraining("`\(worker)`: \(reason)", retryable: false)
+            return failStep("`\(worker)`: \(reason)", by: worker, retryable: false)
         }
-        failTraining("`\(worker)`: \(reason)", retryable: true)
+        failStep("`\(worker)`: \(reason)", by: worker, retryable: true)
         guard !progress.isStopping, !progress.isFinished else { return }
-        for group in disputed { sampleAgain(group, of: step, disputedBy: worker) }
+        for group in disputed { 
+            sampleAgain(group, of: step, because: "disputed by `\(worker)`", disputed: group.completions)
+        }
         for sampler in accused {
             let count = disputed.count { $0.sampler == sampler }
             let groups = count == 1 ? "a group of step \(step) that is" : "\(count) groups of step \(step) that are"
@@ -39,13 +41,35 @@ extension Coordinator {
         }
     }
 
+    /// The step that this worker trains, or computes a part of, under this lease.
+    private func disputedStep(_ lease: LeaseIdentifier, by worker: String) -> Int? {
+        if let running = training.running, running.answers(to: lease), running.lease.worker == worker,
+            case .train(let step) = running.order
+        {
+            return step
+        }
+        return gradients.book.owner(of: lease) == worker ? gradients.shared?.step : nil
+    }
+
+    /// Who disputes a part of a gradient has changed nothing: the step is begun anew.
+    private mutating func failStep(_ reason: String, by worker: String, retryable: Bool) {
+        guard training.running == nil else { return failTraining(reason, retryable: retryable) }
+        counters.faultCount += 1
+        fault(.trainingFailed, "training failed: \(reason)", of: worker)
+        endGradients()
+        if !retryable { return giveUpStep(reason) }
+        membership.update(worker) { [now, leaseLength] in $0.restUntil = now + leaseLength }
+    }
+
     /// As if it had never been answered, but by another worker where there is one.
-    private mutating func sampleAgain(_ group: TrackedGroup, of step: Int, disputedBy worker: String) {
+    /// - Parameter disputed: the completions that a learner disputes, if it is that.
+    mutating func sampleAgain(_ group: TrackedGroup, of step: Int, because reason: String, disputed: [Completion]) {
         let key = group.prompt.key
-        persist(.groupDropped(key, reason: "disputed by `\(worker)`"))
+        abandonUnits { $0 == key }
+        persist(.groupDropped(key, reason: reason))
         buffer.change(step) { batch in
             var open = TrackedGroup(prompt: group.prompt)
-            open.disputed = group.completions
+            open.disputed = disputed
             batch.groups[key.ordinal] = open
             batch.isClosed = false
             batch.trainable = []

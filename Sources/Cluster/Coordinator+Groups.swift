@@ -21,6 +21,7 @@ extension Coordinator {
             batch.groups[ordinal].state = verdicts == nil ? .verifying : .judged
         }
         if verdicts == nil { verification.add(prompt, stored.completions) }
+        openCheck(prompt, sampledBy: nil)
     }
 
     func assignment(for prompt: Prompt) -> RolloutAssignment {
@@ -36,9 +37,10 @@ extension Coordinator {
         let loads = publication.loads(
             for: membership.workers,
             idle: { worker in
-                worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
+                worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
-            }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
+                    && gradients.book.heldCount(of: worker.name) == 0
+            }, demand: rollouts.demand(at: now), checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
@@ -75,6 +77,7 @@ extension Coordinator {
             if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
         }
+        if unit.isCheck { return takeCheck(index, lease, completions, from: worker) }
         _ = rollouts.book.remove(index)
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
@@ -86,11 +89,16 @@ extension Coordinator {
         }
         persist(.completionsAccepted(unit.work.prompt, completions))
         send(.acknowledge(lease: lease), toWorker: worker)
+        let tokenCount = completions.reduce(0) { $0 + $1.tokens.count }
+        counters.completionCount += completions.count
+        counters.tokenCount += tokenCount
         membership.update(worker) {
             $0.completionCount += completions.count
+            $0.tokenCount += tokenCount
             $0.restUntil = nil
         }
         verification.add(unit.work.prompt, completions)
+        openCheck(unit.work.prompt, sampledBy: worker)
     }
 
     mutating func takeVerdicts(_ lease: LeaseIdentifier, _ verdicts: [Verdict], from worker: String) {
@@ -112,7 +120,11 @@ extension Coordinator {
         cancelOther(unit.holder, than: lease)
         conclude(verification.take(verdicts, ofUnit: index, by: worker, at: now), of: unit.key)
         send(.acknowledge(lease: lease), toWorker: worker)
-        membership.update(worker) { $0.restUntil = nil }
+        counters.verdictCount += verdicts.count
+        membership.update(worker) {
+            $0.verdictCount += verdicts.count
+            $0.restUntil = nil
+        }
     }
 
     mutating func takeFailure(_ lease: LeaseIdentifier, _ reason: String, retryable: Bool, from worker: String) {
@@ -120,36 +132,47 @@ extension Coordinator {
             send(.acknowledge(lease: lease), toWorker: worker)
             return failTraining("`\(worker)`: \(reason)", retryable: retryable)
         }
-        let owner = rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease)
+        let owner =
+            rollouts.book.owner(of: lease) ?? verification.book.owner(of: lease) ?? gradients.book.owner(of: lease)
         guard isOwn(lease, owner, worker) else { return }
         if case .live(let index) = rollouts.book.place(of: lease) {
             send(.acknowledge(lease: lease), toWorker: worker)
-            return failRollout(index, reason, retryable: retryable, by: worker)
+            return failRollout(index, lease, reason, retryable: retryable, by: worker)
+        }
+        if case .live(let index) = gradients.book.place(of: lease) {
+            send(.acknowledge(lease: lease), toWorker: worker)
+            return failGradient(index, reason, retryable: retryable, by: worker)
         }
         if case .live(let index) = verification.book.place(of: lease) {
             let key = verification.book.units[index].key
             counters.faultCount += 1
             conclude(
                 verification.fail(index, by: worker, reason: reason, retryable: retryable, at: now), of: key)
-            note(.warning, "`\(worker)` could not judge \(key.words): \(reason)")
+            fault(
+                .verificationFailed, "`\(worker)` could not judge \(key.words): \(reason)", of: worker, lease: lease)
             return send(.acknowledge(lease: lease), toWorker: worker)
         }
         dismiss(lease, from: worker)
     }
 
     /// A worker answers what it was asked. Whoever answers for another is struck, and the other goes on.
-    private mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
+    mutating func isOwn(_ lease: LeaseIdentifier, _ owner: String?, _ worker: String) -> Bool {
         guard let owner, owner != worker else { return true }
         send(.acknowledge(lease: lease), toWorker: worker)
-        strike(worker, because: "answered lease \(lease.rawValue), which was given to `\(owner)`")
+        strike(worker, because: "answered lease \(lease.words), which was given to `\(owner)`")
         return false
     }
 
-    private mutating func failRollout(_ index: Int, _ reason: String, retryable: Bool, by worker: String) {
+    private mutating func failRollout(
+        _ index: Int, _ lease: LeaseIdentifier, _ reason: String, retryable: Bool, by worker: String
+    ) {
         let key = rollouts.book.units[index].key
         counters.faultCount += 1
-        note(.warning, "`\(worker)` could not sample \(key.words): \(reason)")
-        guard retryable else {
+        fault(.rolloutFailed, "`\(worker)` could not sample \(key.words): \(reason)", of: worker, lease: lease)
+        let unit = rollouts.book.units[index]
+        let isLast = !retryable || unit.failureCount + 1 >= RolloutScheduler.failureLimit
+        if unit.isCheck, isLast, group(key)?.check == .open { return skipCheck(index) }
+        guard retryable || unit.isCheck else {
             _ = rollouts.book.remove(index)
             changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
             return persist(.groupDropped(key, reason: reason))
@@ -186,7 +209,7 @@ extension Coordinator {
         let missing = verdicts.filter { $0.outcome == .noVerdict }
         if let first = missing.first {
             counters.noVerdictCount += missing.count
-            note(.warning, "\(key.words): \(missing.count) without a verdict, \(first.reason)")
+            fault(.noVerdict, "\(key.words): \(missing.count) without a verdict, \(first.reason)")
         }
         changeGroup(key) { batch, ordinal in
             batch.groups[ordinal].verdicts = verdicts
@@ -195,7 +218,7 @@ extension Coordinator {
         persist(.verdictsAccepted(key, verdicts))
     }
 
-    private mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
+    mutating func cancelOther(_ holder: Lease?, than lease: LeaseIdentifier) {
         guard let holder, holder.identifier != lease else { return }
         send(.cancel(lease: holder.identifier), toWorker: holder.worker)
     }

@@ -10,19 +10,21 @@ extension Coordinator {
         switch membership.greet(hello, from: peer, at: now) {
         case .refused(let reason):
             send(.refused(reason: reason), to: peer)
-            note(.warning, "refused: \(reason)")
+            fault(.workerRefused, "refused: \(reason)", of: hello.worker)
         case .joined:
             persist(.workerJoined(name: hello.worker, host: hello.host, roles: hello.roles))
             send(.welcome(welcome), to: peer)
             let roles = hello.roles.map(\.rawValue).joined(separator: ", ")
-            note(.info, "`\(hello.worker)` joined from \(hello.host) (\(roles); \(hello.kernel))")
+            note(.info, "`\(hello.worker)` joined from \(hello.host) (\(roles); \(hello.kernel))", of: hello.worker)
             adoptHeldPolicy(of: hello)
+        case .drained:
+            send(.shutdown(reason: Self.drainedReason), to: peer)
         case .repeated:
             send(.welcome(welcome), to: peer)
         case .returned:
             releaseLeases(of: hello.worker, because: "its connection was made anew")
             send(.welcome(welcome), to: peer)
-            note(.info, "`\(hello.worker)` is back")
+            note(.info, "`\(hello.worker)` is back", of: hello.worker)
             adoptHeldPolicy(of: hello)
             renewTraining(with: hello.worker)
         }
@@ -30,15 +32,22 @@ extension Coordinator {
 
     mutating func disconnect(_ peer: PeerIdentifier) {
         guard let worker = membership.disconnect(peer) else { return }
-        note(.warning, "`\(worker)` is disconnected")
+        fault(.disconnected, "`\(worker)` is disconnected", of: worker)
         releaseLeases(of: worker, because: "it is disconnected")
     }
 
+    /// What a process held is given to others at once: its silence need not be waited for.
+    mutating func end(_ peer: PeerIdentifier) {
+        guard let index = membership.index(at: peer) else { return }
+        lose(membership.workers[index].name, because: "left: its process ended")
+    }
+
     /// The worker is gone for good; what it held is given to others.
-    mutating func lose(_ worker: String, because reason: String) {
+    mutating func lose(_ worker: String, because reason: String, _ kind: Fault.Kind = .workerLost) {
         guard membership[worker] != nil else { return }
-        note(.warning, "`\(worker)` \(reason)")
+        fault(kind, "`\(worker)` \(reason)", of: worker)
         releaseLeases(of: worker, because: "it \(reason)", avoiding: true)
+        if gradients.shared?.leader == worker { endGradients() }
         if training.running?.lease.worker == worker { training.stop() }
         membership.remove(worker)
         persist(.workerLeft(name: worker, reason: reason))
@@ -46,14 +55,15 @@ extension Coordinator {
 
     mutating func refuse(_ worker: String, because reason: String) {
         send(.refused(reason: reason), toWorker: worker)
-        lose(worker, because: "is refused: \(reason)")
+        lose(worker, because: "is refused: \(reason)", .workerRefused)
     }
 
     /// An answer that cannot be used. The third one refuses the worker for good.
     mutating func strike(_ worker: String, because reason: String) {
         counters.faultCount += 1
         let count = membership.strike(worker)
-        note(.warning, "`\(worker)` \(reason) (strike \(count) of \(Membership.strikeLimit))")
+        fault(
+            .unusableAnswer, "`\(worker)` \(reason) (strike \(count) of \(Membership.strikeLimit))", of: worker)
         if count >= Membership.strikeLimit {
             refuse(worker, because: "\(count) unusable answers, last: \(reason)")
         }
@@ -70,7 +80,7 @@ extension Coordinator {
         var hasProgress = false
         for report in reports {
             if rollouts.book.progress(of: worker, report) || verification.book.progress(of: worker, report)
-                || training.progress(of: worker, report)
+                || gradients.book.progress(of: worker, report) || training.progress(of: worker, report)
             {
                 hasProgress = true
             } else if !isLive(report.lease, on: worker) {
@@ -86,6 +96,7 @@ extension Coordinator {
         let deadline = now + leaseLength
         rollouts.book.extend(worker, to: deadline)
         verification.book.extend(worker, to: deadline)
+        gradients.book.extend(worker, to: deadline)
         training.extend(worker, to: deadline)
         membership.update(worker) { $0.restUntil = nil }
     }
@@ -98,14 +109,34 @@ extension Coordinator {
         if case .live(let index) = verification.book.place(of: lease) {
             return verification.book.units[index].holder?.worker == worker
         }
+        if case .live(let index) = gradients.book.place(of: lease) {
+            return gradients.book.units[index].holder?.worker == worker
+        }
         return false
     }
 
     /// Puts the worker's groups back in their places. A training order stays with it: its learner may come back.
     private mutating func releaseLeases(of worker: String, because reason: String, avoiding: Bool = false) {
-        for index in rollouts.book.indices(heldBy: worker) { loseRollout(index, avoiding: avoiding) }
+        for index in rollouts.book.indices(heldBy: worker) {
+            noteRelease(rollouts.book.units[index].holder, rollouts.book.units[index].key.words, reason)
+            loseRollout(index, avoiding: avoiding)
+        }
+        for index in gradients.book.indices(heldBy: worker) {
+            noteRelease(gradients.book.units[index].holder, gradients.book.units[index].work.words, reason)
+            loseGradient(index, avoiding: avoiding)
+        }
         // Settling removes a unit: from the last to the first, so that the indices stay right.
-        for index in verification.book.indices(heldBy: worker).reversed() { loseVerification(index) }
+        for index in verification.book.indices(heldBy: worker).reversed() {
+            let unit = verification.book.units[index]
+            noteRelease(unit.holder, "verification of \(unit.key.words)", reason)
+            loseVerification(index)
+        }
+    }
+
+    private mutating func noteRelease(_ lease: Lease?, _ work: String, _ reason: String) {
+        guard let lease else { return }
+        note(
+            .debug, "\(work) is taken from `\(lease.worker)`: \(reason)", of: lease.worker, lease: lease.identifier)
     }
 
     /// Silence, expired leases, loads that take too long.
@@ -124,6 +155,11 @@ extension Coordinator {
             expired(lease, "verification of \(verification.book.units[index].key.words)")
             loseVerification(index)
         }
+        for index in gradients.book.expired(at: now) {
+            guard let lease = gradients.book.units[index].holder else { continue }
+            expired(lease, gradients.book.units[index].work.words)
+            loseGradient(index, avoiding: true)
+        }
         if let lease = training.running?.lease, lease.deadline <= now {
             expired(lease, "training")
             failTraining("no progress for \(options.cluster.leaseSeconds) s", retryable: true)
@@ -133,15 +169,18 @@ extension Coordinator {
             guard case .loading(let manifest, let since) = membership.workers[index].policy, since <= latest
             else { continue }
             let name = membership.workers[index].name
-            note(.warning, "`\(name)` has not loaded version \(manifest.version.rawValue); asking again")
+            fault(
+                .policyRefused, "`\(name)` has not loaded version \(manifest.version.rawValue); asking again",
+                of: name)
             membership.update(name) { [now] in $0.policy = .failed(manifest, retryAt: now) }
         }
     }
 
     private mutating func expired(_ lease: Lease, _ work: String) {
-        note(
-            .warning,
-            "`\(lease.worker)` made no progress on \(work) for \(options.cluster.leaseSeconds) s; given to another")
+        fault(
+            .leaseExpired,
+            "`\(lease.worker)` made no progress on \(work) for \(options.cluster.leaseSeconds) s; given to another",
+            of: lease.worker, lease: lease.identifier)
         send(.cancel(lease: lease.identifier), toWorker: lease.worker)
         membership.update(lease.worker) { [now, leaseLength] in $0.restUntil = now + leaseLength }
     }

@@ -51,7 +51,7 @@ extension Coordinator {
     mutating func takePolicyFailure(_ version: PolicyVersion, _ reason: String, from worker: String) {
         guard case .loading(let manifest, _)? = membership[worker]?.policy, manifest.version == version else { return }
         counters.faultCount += 1
-        note(.warning, "`\(worker)` could not load version \(version.rawValue): \(reason)")
+        fault(.policyRefused, "`\(worker)` could not load version \(version.rawValue): \(reason)", of: worker)
         membership.update(worker) { [now] in
             $0.policyFailureCount += 1
             let wait = PolicyPublication.retryWait(afterFailures: $0.policyFailureCount)

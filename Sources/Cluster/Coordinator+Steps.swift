@@ -126,7 +126,7 @@ extension Coordinator {
     mutating func pause(_ pause: RunProgress.Pause) {
         guard progress.pause == nil, !progress.isStopping else { return }
         progress.pause = pause
-        note(.warning, "paused: \(pause.reason)")
+        fault(.paused, "paused: \(pause.reason)")
     }
 
     mutating func resume() {
@@ -135,7 +135,7 @@ extension Coordinator {
         training.forgive()
         note(.info, "resumed")
         switch pause {
-        case .requested:
+        case .requested, .spotCheck:
             break
         case .noVerdicts(let step, _):
             for group in buffer[step]?.groups ?? [] where group.verdicts.contains(where: { $0.outcome == .noVerdict }) {
@@ -163,6 +163,7 @@ extension Coordinator {
             send(.cancel(lease: running.lease.identifier), toWorker: running.lease.worker)
             training.stop()
         }
+        if training.running == nil { endGradients() }
         if !progress.isStarted { stop(.interrupted(step: progress.checkpoint.step)) }
     }
 
@@ -207,7 +208,7 @@ extension Coordinator {
     }
 
     private static func storeFailure(_ reason: String) -> String {
-        "the run's store failed: \(reason); make room or mend the disk, then resume the run"
+        "the run's store failed: \(reason); free space or mend the disk, then go on with --resume"
     }
 
     /// The core's last words.
@@ -215,6 +216,7 @@ extension Coordinator {
         guard !progress.isFinished else { return }
         abandonOpenGroups()
         evaluation.abandon()
+        endGradients()
         training.stop()
         progress.isEndStored = isStored
         if isStored { persist(.finished(outcome)) }

@@ -15,11 +15,17 @@ extension Coordinator {
         guard training.running == nil, !progress.isPaused, !progress.isFinished, let base = trainingBase,
             pretraining != nil || progress.trainedStep < progress.stepCount
         else { return nil }
+        if gradients.shared != nil {
+            advanceGradients()
+            return nil
+        }
         let next = progress.trainedStep + 1
         let isReady = pretraining != nil || (isEvaluated && buffer[next]?.isClosed == true)
         guard let learner = chosenLearner(from: base) else { return nil }
+        prepareHelpers(of: learner.name, from: base)
         if learner.isAtWork(on: base) {
-            if isReady { start(pretraining == nil ? .train(step: next) : .pretrain, on: learner.name) }
+            guard isReady, !shareGradient(of: next, leader: learner.name, base: base) else { return nil }
+            start(pretraining == nil ? .train(step: next) : .pretrain, on: learner.name)
             return nil
         }
         // A learner that also samples changes its policy only when it is needed as a learner.
@@ -32,7 +38,7 @@ extension Coordinator {
     /// The learner that holds the optimizer state; else the one that is nearest to starting from the base policy.
     private func chosenLearner(from base: PolicyManifest) -> Worker? {
         let workers = membership.workers
-        let learners = workers.indices.filter { workers[$0].isLearner }.map { workers[$0] }
+        let learners = workers.indices.filter { workers[$0].isLearner && !workers[$0].isDraining }.map { workers[$0] }
         if let holder = learners.first(where: { $0.hasLearned(base) }) { return holder.isReachable ? holder : nil }
         func rank(_ worker: Worker) -> (Int, Int) {
             let isFaulty = worker.rests(at: now) || worker.policyFailureCount > 0
@@ -42,7 +48,12 @@ extension Coordinator {
         return learners.filter(\.isReachable).min { rank($0) < rank($1) }
     }
 
-    private mutating func start(_ order: TrainingStep.Order, on worker: String) {
+    /// - Parameters:
+    ///   - parts: the step's gradient, where several learners computed it.
+    ///   - begin: when they began.
+    mutating func start(
+        _ order: TrainingStep.Order, on worker: String, of parts: [GradientPart] = [], since begin: MonotonicTime? = nil
+    ) {
         var learningRate = 0.0
         var wantsCheckpoint = false
         switch order {
@@ -56,7 +67,8 @@ extension Coordinator {
         }
         let lease = Lease(identifier: leases.next(), worker: worker, deadline: now + leaseLength)
         let running = TrainingStep.Running(
-            order: order, lease: lease, startedAt: now, learningRate: learningRate, wantsCheckpoint: wantsCheckpoint)
+            order: order, lease: lease, startedAt: begin ?? now, learningRate: learningRate,
+            wantsCheckpoint: wantsCheckpoint, parts: parts)
         training.start(running)
         sendOrder(running)
     }
@@ -70,18 +82,26 @@ extension Coordinator {
         case .save:
             send(.saveCheckpoint(lease: lease), toWorker: worker)
         case .train(let step):
-            guard let batch = buffer[step] else { preconditionFailure("step \(step) has no batch to train") }
-            let shuffleSeed = options.verifier.shuffle ? options.seed : nil
-            for ordinal in batch.trainable {
-                let group = batch.groups[ordinal].completionGroup(shuffleSeed: shuffleSeed)
-                send(.trainingGroup(lease: lease, group), toWorker: worker)
-            }
+            let groupCount = running.parts.isEmpty ? sendGroups(of: step, under: lease, to: worker) : 0
             let assignment = TrainingAssignment(
-                step: step, base: PolicyVersion(UInt64(step - 1)), groupCount: batch.trainable.count,
+                step: step, base: PolicyVersion(UInt64(step - 1)), groupCount: groupCount,
                 learningRate: running.learningRate, checkpoint: running.wantsCheckpoint,
-                reference: options.algorithm.klCoefficient == 0 ? nil : reference)
+                reference: options.algorithm.klCoefficient == 0 || groupCount == 0 ? nil : reference,
+                parts: running.parts)
             send(.train(lease: lease, assignment), toWorker: worker)
         }
+    }
+
+    /// - Returns: how many.
+    @discardableResult
+    mutating func sendGroups(of step: Int, under lease: LeaseIdentifier, to worker: String) -> Int {
+        guard let batch = buffer[step] else { preconditionFailure("step \(step) has no batch to train") }
+        let shuffleSeed = options.verifier.shuffle ? options.seed : nil
+        for ordinal in batch.trainable {
+            let group = batch.groups[ordinal].completionGroup(shuffleSeed: shuffleSeed)
+            send(.trainingGroup(lease: lease, group), toWorker: worker)
+        }
+        return batch.trainable.count
     }
 
     /// The learner is back over a new connection: what was sent over the old one may be lost.
@@ -108,16 +128,19 @@ extension Coordinator {
                         + "lower optimizer.learning_rate or optimizer.gradient_clip"))
         }
         training.finish()
+        let learnerCount = gradients.shared?.learners.count ?? 1
         membership.update(worker) {
             // After pre-training the optimizer starts afresh, from the policy made, whoever made it.
             $0.learned = running.order == .pretrain ? nil : report.manifest
             $0.restUntil = nil
+            if case .train = running.order { $0.stepCount += 1 }
         }
         switch running.order {
         case .pretrain: finishPretraining(report)
-        case .train: finishStep(report, running)
+        case .train: finishStep(report, running, learnerCount: learnerCount)
         case .save: becomeCheckpoint(report.manifest)
         }
+        endGradients()
         send(.acknowledge(lease: lease), toWorker: worker)
     }
 
@@ -132,7 +155,9 @@ extension Coordinator {
         publishBase()
     }
 
-    private mutating func finishStep(_ report: TrainingReport, _ running: TrainingStep.Running) {
+    private mutating func finishStep(
+        _ report: TrainingReport, _ running: TrainingStep.Running, learnerCount: Int
+    ) {
         guard let batch = buffer[report.step] else { preconditionFailure("step \(report.step) has no batch") }
         let manifest = report.manifest
         withdrawIfContradicted(by: manifest)
@@ -141,7 +166,8 @@ extension Coordinator {
             secondsLearn: (now - running.startedAt).inSeconds,
             secondsPublish: publication.publishingTime(of: batch.version).inSeconds,
             seconds: progress.lastStepAt.map { (now - $0).inSeconds } ?? 0,
-            workerCount: membership.workers.count)
+            workerCount: membership.workers.count,
+            learnerCount: options.optimizer.shards > 1 ? learnerCount : nil)
         let metrics = measurement.metrics()
         persist(
             .stepTrained(
@@ -171,8 +197,8 @@ extension Coordinator {
     /// ones is void, so that no token is trained with another policy than the one that sampled it.
     private mutating func withdrawIfContradicted(by manifest: PolicyManifest) {
         guard let earlier = publication.contradiction(of: manifest) else { return }
-        note(
-            .warning,
+        fault(
+            .steppedBack,
             "step \(manifest.version.rawValue) trained again gave weights \(manifest.weightsHash), before \(earlier): "
                 + "this learner computes differently; what was sampled with the old weights is sampled again")
         publication.withdraw(from: manifest.version)
@@ -189,8 +215,10 @@ extension Coordinator {
 
     mutating func failTraining(_ reason: String, retryable: Bool) {
         guard let running = training.running else { return }
+        endGradients()
         counters.faultCount += 1
-        note(.warning, "training failed: \(reason)")
+        let lease = running.lease
+        fault(.trainingFailed, "training failed: \(reason)", of: lease.worker, lease: lease.identifier)
         // Its state may be half-way: only a checkpoint is safe to start from.
         membership.update(running.lease.worker) { [now, leaseLength] in
             $0.learned = nil
@@ -198,12 +226,17 @@ extension Coordinator {
         }
         let mayRetry = training.fail()
         guard retryable, mayRetry else {
-            guard !progress.isStopping else { return }
-            return stop(
-                .failed(
-                    step: progress.checkpoint.step,
-                    reason: "step \(progress.trainedStep + 1) cannot be trained: \(reason); mend it and resume"))
+            return giveUpStep(reason)
         }
+    }
+
+    /// What was tried often enough, or cannot be done anywhere.
+    mutating func giveUpStep(_ reason: String) {
+        guard !progress.isStopping else { return }
+        stop(
+            .failed(
+                step: progress.checkpoint.step,
+                reason: "step \(progress.trainedStep + 1) cannot be trained: \(reason); mend it and resume"))
     }
 
     /// Stores the optimizer state of the newest weights, when their learner can be reached.
@@ -223,12 +256,13 @@ extension Coordinator {
                 membership.workers[index].isLearner && membership.workers[index].hasLearned(newest)
             })
         else { return }
-        note(
-            .warning, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")
+        fault(
+            .steppedBack, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")
         if let running = training.running {
             send(.cancel(lease: running.lease.identifier), toWorker: running.lease.worker)
             training.stop()
         }
+        endGradients()
         abandonUnits { $0.purpose == .evaluation }
         evaluation.abandon()
         evaluation.rewind(to: checkpoint.step)

@@ -15,6 +15,8 @@ package struct Coordinator: Sendable, Equatable {
     var now = MonotonicTime.zero
     /// When the loop must call again with `.tick` if nothing else happens; perhaps before there is anything to do.
     package private(set) var nextDeadline: MonotonicTime?
+    /// What the last events made room for has not been looked at: the next event does so, and must come soon.
+    package private(set) var isUnsettled = false
     /// Effects of the event being handled; empty between events.
     var outbox: [Effect] = []
 
@@ -25,9 +27,11 @@ package struct Coordinator: Sendable, Equatable {
     var buffer: RolloutBuffer
     var evaluation: Evaluation
     var training = TrainingStep()
+    var gradients = GradientShards()
     var publication: PolicyPublication
     var leases: LeaseCounter
     var counters = CoordinatorStatus.Counters()
+    var faults = FaultLog()
     let isResumed: Bool
 
     package init(options: RunOptions, start: RunStart) {
@@ -52,7 +56,9 @@ package struct Coordinator: Sendable, Equatable {
     }
 
     /// Effects must be performed in the order given: what must be durable comes before the message that promises it.
-    package mutating func handle(_ event: Event, at now: MonotonicTime) -> [Effect] {
+    /// - Parameter isMoreComing: other events have arrived already. What this one makes room for may then wait, so that
+    ///   one round over workers and units serves them all; `isUnsettled` says that it waits.
+    package mutating func handle(_ event: Event, at now: MonotonicTime, isMoreComing: Bool = false) -> [Effect] {
         guard !progress.isFinished else { return lastWords(after: event) }
         // Moving the clock past a deadline hides it from `nextDeadline`: what falls due by now is done with this event.
         let isSomethingDue = nextDeadline.map { $0 <= now } ?? false
@@ -61,23 +67,34 @@ package struct Coordinator: Sendable, Equatable {
         case .start: begin()
         case .received(let message, let peer): receive(message, from: peer)
         case .disconnected(let peer): disconnect(peer)
+        case .ended(let peer): end(peer)
         case .misbehaved(let peer, let reason): takeMisbehaviour(of: peer, reason)
         case .promptsDrawn(let prompts): take(prompts)
         case .interrupt: interrupt()
         case .abandon: stop(.interrupted(step: progress.checkpoint.step))
-        case .pause: pause(.requested)
-        case .resume: resume()
+        case .asked(let request, let number): take(request, number: number)
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
-        // A heartbeat only moves deadlines further away, so the one known stays early enough.
-        if isSomethingDue || !Self.isHeartbeat(event) {
+        if isMoreComing, !isSomethingDue, Self.isResult(event) {
+            isUnsettled = true
+        } else if isSomethingDue || isUnsettled || !Self.isHeartbeat(event) {
+            // A heartbeat only moves deadlines further away, so the one known stays early enough.
+            isUnsettled = false
             expire()
             advance()
             nextDeadline = soonestDeadline
         }
         defer { outbox = [] }
         return outbox
+    }
+
+    /// Events that come by the hundred: what they make room for is work for whoever sent them.
+    private static func isResult(_ event: Event) -> Bool {
+        switch event {
+        case .received(.rolloutResult, _), .received(.verificationResult, _), .received(.policyReady, _): true
+        default: false
+        }
     }
 
     /// The commonest event makes room for nothing by itself.
@@ -102,6 +119,7 @@ package struct Coordinator: Sendable, Equatable {
             }
         }
         consider(training.running?.lease.deadline)
+        consider(gradients.book.nextDeadline(after: now))
         consider(rollouts.book.nextDeadline(after: now))
         consider(verification.book.nextDeadline(after: now))
         return next
@@ -112,22 +130,23 @@ package struct Coordinator: Sendable, Equatable {
         guard let worker = membership.heard(peer, at: now) else {
             // After a restart of either side, or a connection that was made anew without the worker's knowledge.
             if case .goodbye = message { return }
-            return send(.refused(reason: "this connection is unknown here; say hello"), to: peer)
+            return send(.refused(reason: Self.unknownConnection), to: peer)
         }
         switch message {
         case .heartbeat(let reports): takeHeartbeat(reports, from: worker)
         case .rolloutResult(let lease, let completions, _): takeRollout(lease, completions, from: worker)
         case .verificationResult(let lease, let verdicts, _): takeVerdicts(lease, verdicts, from: worker)
         case .trainingResult(let lease, let report, _): takeTraining(lease, report, from: worker)
+        case .gradientResult(let lease, let step, let part, _): takeGradient(lease, step, part, from: worker)
         case .policyReady(let version, let hash): takeProof(version, hash, from: worker)
         case .policyFailed(let version, let reason): takePolicyFailure(version, reason, from: worker)
         case .failed(let lease, let reason, let retryable):
             takeFailure(lease, reason, retryable: retryable, from: worker)
         case .disputed(let lease, let keys, let reason): takeDispute(lease, keys, reason, from: worker)
-        case .goodbye(let reason): lose(worker, because: "left: \(reason)")
+        case .goodbye(let reason): lose(worker, because: "left: \(reason)", .workerLeft)
         case .scoreResult(let lease, _), .partialText(let lease, _): dismiss(lease, from: worker)
-        case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
-            .saveCheckpoint, .cancel, .acknowledge, .shutdown:
+        case .hello, .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .gradient, .pretrain,
+            .score, .saveCheckpoint, .cancel, .acknowledge, .shutdown:
             strike(worker, because: "sent a message that only a coordinator sends")
         }
     }
@@ -138,7 +157,9 @@ package struct Coordinator: Sendable, Equatable {
         rewindIfOrphaned()
         if progress.isStopping { return advanceStopping() }
         advanceEvaluation()
+        advanceChecks()
         advanceBatches()
+        advanceDraining()
         let reserved = advanceTraining()
         finishIfComplete()
         assignWork(except: reserved)
@@ -147,6 +168,9 @@ package struct Coordinator: Sendable, Equatable {
 
 // What the machines share.
 extension Coordinator {
+    /// Told to whoever says anything but hello first.
+    package static let unknownConnection = "this connection is unknown here; say hello"
+
     var leaseLength: Duration { .nanoseconds(Int64(options.cluster.leaseSeconds * 1e9)) }
 
     mutating func send(_ message: Message, to peer: PeerIdentifier) {
@@ -157,7 +181,6 @@ extension Coordinator {
         if let peer = membership[name]?.peer { send(message, to: peer) }
     }
     mutating func persist(_ record: Record) { outbox.append(.persist(record)) }
-    mutating func note(_ level: Note.Level, _ text: String) { outbox.append(.note(Note(level, text))) }
 
     /// Changes one tracked group, wherever its batch is.
     mutating func changeGroup(_ key: GroupKey, _ change: (inout StepBatch, Int) -> Void) {

@@ -17,16 +17,24 @@ package struct CoordinatorStatus: Equatable, Sendable {
     package var checkpointStep: Int
     package var workers: [Worker]
     package var counters: Counters
+    /// The newest, oldest first.
+    package var faults: [Fault]
 
     package struct Worker: Equatable, Sendable {
         package var name: String
         package var host: String
         package var roles: [WorkerRole]
         package var isReachable: Bool
+        /// It gets no new work and leaves when it holds nothing any more.
+        package var isDraining: Bool
         /// The version it proved to hold.
         package var version: PolicyVersion?
         package var leaseCount: Int
+        // What it did that was accepted.
         package var completionCount: Int
+        package var tokenCount: Int
+        package var verdictCount: Int
+        package var stepCount: Int
         package var lastHeard: MonotonicTime
     }
 
@@ -39,6 +47,13 @@ package struct CoordinatorStatus: Equatable, Sendable {
         package var duplicateCount = 0
         /// Failures reported by workers, and unusable answers.
         package var faultCount = 0
+        // What was accepted since this coordinator started, of workers that left too.
+        package var completionCount = 0
+        package var tokenCount = 0
+        package var verdictCount = 0
+        /// Groups that another worker sampled again to compare; checks that nobody could make.
+        package var spotCheckCount = 0
+        package var spotCheckSkippedCount = 0
         package init() {}
     }
 }
@@ -50,8 +65,16 @@ extension Coordinator {
             step: progress.trainedStep, stepCount: progress.stepCount, phase: phase,
             groupsDone: groups.filter(\.isEnded).count, groupsNeeded: groups.count,
             newestVersion: publication.newest?.version, checkpointStep: progress.checkpoint.step,
-            workers: membership.workers.map(status(of:)), counters: counters)
+            workers: membership.workers.map(status(of:)), counters: counters,
+            faults: faults.recent)
     }
+
+    /// Which worker has this connection.
+    package func name(of peer: PeerIdentifier) -> String? {
+        membership.index(at: peer).map { membership.workers[$0].name }
+    }
+
+    package var isFinished: Bool { progress.isFinished }
 
     /// Results that came late or twice.
     package var duplicateCount: Int { counters.duplicateCount }
@@ -59,13 +82,13 @@ extension Coordinator {
     private func status(of worker: Worker) -> CoordinatorStatus.Worker {
         var version: PolicyVersion?
         if case .ready(let manifest) = worker.policy { version = manifest.version }
-        let leaseCount =
-            rollouts.book.heldCount(of: worker.name) + verification.book.heldCount(of: worker.name)
-            + (training.running?.lease.worker == worker.name ? 1 : 0)
         return CoordinatorStatus.Worker(
             name: worker.name, host: worker.hello.host, roles: worker.hello.roles, isReachable: worker.isReachable,
-            version: version ?? worker.learned?.version, leaseCount: leaseCount,
-            completionCount: worker.completionCount, lastHeard: worker.lastHeard)
+            isDraining: worker.isDraining,
+            version: version ?? worker.learned?.version, leaseCount: leaseCount(of: worker.name),
+            completionCount: worker.completionCount,
+            tokenCount: worker.tokenCount, verdictCount: worker.verdictCount, stepCount: worker.stepCount,
+            lastHeard: worker.lastHeard)
     }
 
     private var phase: String {
@@ -79,6 +102,7 @@ extension Coordinator {
             case .save: return "saving"
             }
         }
+        if gradients.shared != nil { return "learning" }
         if progress.isStopping { return "saving" }
         if pretraining != nil { return isPresent(.learner) ? "pretraining" : "waiting for learner workers" }
         let groups = evaluation.batch?.groups ?? buffer[progress.trainedStep + 1]?.groups ?? []
@@ -90,10 +114,15 @@ extension Coordinator {
             guard isPresent(.verifier) else { return "waiting for verifier workers" }
             return evaluation.batch == nil ? "verifying" : "evaluating"
         }
+        if groups.contains(where: \.check.isOpen) {
+            let isContested = groups.contains { if case .contested = $0.check { true } else { false } }
+            return isContested ? "waiting for a third rollout worker to decide a spot check" : "checking"
+        }
         return isPresent(.learner) ? "learning" : "waiting for learner workers"
     }
 
-    private func isPresent(_ role: WorkerRole) -> Bool {
-        membership.workers.contains { $0.isReachable && $0.hello.roles.contains(role) }
+    /// Whether a worker that takes work has this role.
+    func isPresent(_ role: WorkerRole) -> Bool {
+        membership.workers.contains { $0.takesWork && $0.hello.roles.contains(role) }
     }
 }

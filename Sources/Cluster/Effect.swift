@@ -16,7 +16,13 @@ package enum Effect: Equatable, Sendable {
     case rewind(toStep: Int)
     /// Blobs of versions before this one are no longer needed.
     case forgetBlobs(before: PolicyVersion)
+    /// Parts of gradients that nobody needs any more.
+    case removeBlobs([BlobReference])
     case note(Note)
+    /// What came of `Event.asked` with this number.
+    case answer(OperatorAnswer, number: UInt64)
+    /// This process leaves for good: if it is a local worker of this coordinator, it is not started again.
+    case retire(process: Int32, host: String)
     /// The core will say nothing more.
     case finish(RunOutcome)
 }
@@ -118,8 +124,17 @@ package struct Note: Equatable, Sendable {
     package enum Level: UInt8, Sendable { case debug, info, warning, error }
     package var level: Level
     package var text: String
-    package init(_ level: Level, _ text: String) {
+    /// What it is about, for a log in which one looks for these.
+    package var step: Int?
+    package var worker: String?
+    package var lease: LeaseIdentifier?
+    package init(
+        _ level: Level, _ text: String, step: Int? = nil, worker: String? = nil, lease: LeaseIdentifier? = nil
+    ) {
         self.level = level
         self.text = text
+        self.step = step
+        self.worker = worker
+        self.lease = lease
     }
 }

@@ -42,7 +42,12 @@ extension Coordinator {
                 return "emit everything: \(group.prompt.key.words) has \(group.completions.count) completions and "
                     + "\(group.verdicts.count) verdicts"
             }
-            samplingCount += isSampled ? 1 : 0
+            let isChecked = rollouts.book.index(of: group.prompt.key, isCheck: true) != nil
+            if isChecked != (group.check.isOpen && !group.isAbandoned) {
+                return "emit everything: \(group.prompt.key.words) has the check \(group.check), but its unit is "
+                    + (isChecked ? "open" : "closed")
+            }
+            samplingCount += (isSampled ? 1 : 0) + (isChecked ? 1 : 0)
             verifyingCount += isVerified ? 1 : 0
         }
         guard samplingCount == rollouts.book.units.count, verifyingCount == verification.book.units.count else {
@@ -120,6 +125,14 @@ extension Coordinator {
                     + "\(unit.work.version.rawValue) without having proved it"
             }
         }
+        for unit in gradients.book.units {
+            guard let holder = unit.holder, let worker = membership[holder.worker], let shared = gradients.shared
+            else { continue }
+            guard worker.name == shared.leader || worker.holds(shared.base) else {
+                return "rollouts only after proof: `\(worker.name)` computes \(unit.work.words) without having proved "
+                    + "version \(unit.work.base.rawValue)"
+            }
+        }
         return nil
     }
 
@@ -128,7 +141,7 @@ extension Coordinator {
         guard progress.isFinished else { return nil }
         let isIdle =
             rollouts.book.units.isEmpty && verification.book.units.isEmpty && training.running == nil
-            && nextDeadline == nil
+            && gradients.shared == nil && gradients.book.units.isEmpty && nextDeadline == nil
         return isIdle ? nil : "no effects after stop: the run is finished, but work is open"
     }
 }

@@ -2,13 +2,15 @@
 
 import Rollouts
 
-/// A worker is: unknown → joined ⇄ unreachable (connection gone) → lost (silent for the whole window), or it leaves.
+/// A worker is: unknown → joined ⇄ unreachable (connection gone) → lost (silent for the whole window), or it leaves:
+/// by itself, or draining (no new work) → told to go when it holds nothing any more.
 /// A refused worker is unknown again; one with too many strikes stays refused under its name. The name of a worker
 /// that was admitted by key is `ADMITTED:PROCESS`, and its strikes are those of the part before the colon, which it
 /// cannot choose.
 struct Membership: Equatable, Sendable {
     static let strikeLimit = 3
     private static let rememberedStrikesLimit = 1024
+    private static let rememberedDrainsLimit = 1024
     private static let slotsLimit = 4096
     private static let nameBytesLimit = 256
 
@@ -18,6 +20,8 @@ struct Membership: Equatable, Sendable {
     private var placesByName: [String: Int] = [:]
     private var placesByPeer: [PeerIdentifier: Int] = [:]
     private var strikes: [Strikes] = []
+    /// Processes that were told to leave, oldest first.
+    private var drained: [String] = []
     let silenceLimit: Duration
 
     private struct Strikes: Equatable, Sendable {
@@ -32,6 +36,8 @@ struct Membership: Equatable, Sendable {
         /// The same hello over the same connection.
         case repeated
         case refused(reason: String)
+        /// It was told to leave and asks to come in again.
+        case drained
     }
 
     init(options: ClusterOptions) {
@@ -59,6 +65,7 @@ struct Membership: Equatable, Sendable {
                     + "look at its log; it is not let in again before this coordinator restarts")
         }
         guard let index = index(of: hello.worker) else {
+            if drained.contains(hello.worker) { return .drained }
             placesByName[hello.worker] = workers.count
             placesByPeer[peer] = workers.count
             workers.append(Worker(hello: hello, peer: peer, lastHeard: now))
@@ -105,6 +112,20 @@ struct Membership: Equatable, Sendable {
         }
     }
 
+    /// The worker gets no more work, and this process is not let in again.
+    mutating func drain(_ name: String) {
+        update(name) { $0.isDraining = true }
+        if drained.contains(name) { return }
+        if drained.count == Self.rememberedDrainsLimit { drained.removeFirst() }
+        drained.append(name)
+    }
+
+    /// The workers that the operator means: the one of this name, or every process of the worker admitted under it.
+    func workers(called name: String) -> [Worker] {
+        if let worker = self[name] { return [worker] }
+        return workers.filter { admittedName($0.name) == name }
+    }
+
     func silent(at now: MonotonicTime) -> [String] {
         let latest = MonotonicTime(nanoseconds: now.nanoseconds - silenceLimit.nanoseconds)
         return workers.indices.filter { workers[$0].lastHeard <= latest }.map { workers[$0].name }
@@ -127,12 +148,18 @@ struct Membership: Equatable, Sendable {
         return 1
     }
 
+    /// The worker stays refused, as after too many strikes.
+    mutating func ban(_ name: String) {
+        while strike(name) < Self.strikeLimit {}
+    }
+
     func strikeCount(of name: String) -> Int {
         let account = Self.account(of: name)
         return strikes.first { $0.account == account }?.count ?? 0
     }
 
-    private static func account(of name: String) -> String { admittedName(name) ?? name }
+    /// What a worker's misdeeds are counted under.
+    static func account(of name: String) -> String { admittedName(name) ?? name }
 
     private static func fault(in hello: Hello) -> String? {
         let ours = ProtocolVersion.current

@@ -10,6 +10,8 @@ package enum Message: Equatable, Sendable {
     case rolloutResult(lease: LeaseIdentifier, completions: [Completion], seconds: Double)
     case verificationResult(lease: LeaseIdentifier, verdicts: [Verdict], seconds: Double)
     case trainingResult(lease: LeaseIdentifier, TrainingReport, seconds: Double)
+    /// A part of a step's gradient is computed; its blob, where it has one, is handed in.
+    case gradientResult(lease: LeaseIdentifier, step: Int, GradientPart, seconds: Double)
     /// The worker holds these weights and computed this hash over them.
     case policyReady(PolicyVersion, weightsHash: Digest)
     case scoreResult(lease: LeaseIdentifier, logProbs: [Float])
@@ -33,9 +35,10 @@ package enum Message: Equatable, Sendable {
     case policy(PolicyManifest)
     case rollout(lease: LeaseIdentifier, RolloutAssignment)
     case verify(lease: LeaseIdentifier, VerificationAssignment)
-    /// Part of the batch of the `train` that follows under the same lease.
+    /// Part of the batch of the `train` or `gradient` that follows under the same lease.
     case trainingGroup(lease: LeaseIdentifier, CompletionGroup)
     case train(lease: LeaseIdentifier, TrainingAssignment)
+    case gradient(lease: LeaseIdentifier, GradientAssignment)
     case pretrain(lease: LeaseIdentifier, PretrainingAssignment)
     case score(lease: LeaseIdentifier, ScoreAssignment)
     /// Store weights and optimizer state of the version held, as a training result with the same step.

@@ -7,14 +7,17 @@ import Rollouts
 /// A run is: starting → pretraining → stepping ⇄ paused → (stopping →) finished.
 struct RunProgress: Equatable, Sendable {
     enum Pause: Equatable, Sendable {
-        case requested
+        /// By the operator, who may say why.
+        case requested(reason: String?)
         case noVerdicts(step: Int, share: Double)
         case rollouts(GroupKey, reason: String)
+        /// Three workers, three answers.
+        case spotCheck(GroupKey, workers: [String])
 
         var reason: String {
             switch self {
-            case .requested:
-                "on request; resume when ready"
+            case .requested(let reason):
+                "on request" + (reason.map { ": \($0)" } ?? "") + "; resume when ready"
             case .noVerdicts(let step, let share):
                 "step \(step): \(Int((share * 100).rounded())) % of the completions have no verdict; look at the "
                     + "verifiers' reasons, mend them and resume (these completions are judged again), or raise "
@@ -22,6 +25,9 @@ struct RunProgress: Equatable, Sendable {
             case .rollouts(let key, let reason):
                 "group \(key.words) failed \(RolloutScheduler.failureLimit) times, "
                     + "last: \(reason); mend it and resume"
+            case .spotCheck(let key, let workers):
+                "group \(key.words) was sampled in three ways by \(workers.map { "`\($0)`" }.joined(separator: ", ")); "
+                    + "compare `worker info` there, drain whom you doubt and resume (the group is sampled again)"
             }
         }
     }

@@ -19,6 +19,8 @@ struct StepMeasurement {
     /// From the step before to this one.
     var seconds: Double
     var workerCount: Int
+    /// Learners that computed the step's gradient; nil where they cannot share it.
+    var learnerCount: Int?
 
     func metrics() -> StepMetrics {
         let groups = batch.groups
@@ -65,6 +67,7 @@ struct StepMeasurement {
         add("groups_dropped", Double(groups.count - trained.count))
         add("prompts_drawn", Double(groups.count))
         add("workers", Double(workerCount))
+        if let learnerCount { add("learners", Double(learnerCount)) }
         add("seconds", seconds)
         return StepMetrics(
             step: batch.step, policyVersion: report.manifest.version, weightsHash: report.manifest.weightsHash,

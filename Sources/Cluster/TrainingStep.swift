@@ -25,6 +25,8 @@ struct TrainingStep: Equatable, Sendable {
         var learningRate: Double
         /// For `train`: the result must carry the optimizer state.
         var wantsCheckpoint: Bool
+        /// For `train`: the gradient, where several learners computed it.
+        var parts: [GradientPart] = []
 
         func answers(to lease: LeaseIdentifier) -> Bool { self.lease.identifier == lease || former.contains(lease) }
     }

@@ -58,7 +58,7 @@ struct VerificationScheduler: Equatable, Sendable {
         var grants: [Grant] = []
         guard book.units.indices.contains(where: { book.units[$0].isWaiting(at: now) }) else { return [] }
         var free = workers.indices.map { index in
-            workers[index].isVerifier && workers[index].peer != nil
+            workers[index].isVerifier && workers[index].takesWork
                 ? workers[index].hello.verificationSlots - book.heldCount(of: workers[index].name) : 0
         }
         var able = workers.indices.filter { free[$0] > 0 }

@@ -30,7 +30,13 @@ struct Worker: Equatable, Sendable {
     var policyFailureCount = 0
     /// The version its optimizer state belongs to, from the training results of this process.
     var learned: PolicyManifest?
+    // What it did that was accepted.
     var completionCount = 0
+    var tokenCount = 0
+    var verdictCount = 0
+    var stepCount = 0
+    /// It is to leave: it gets no new work, and is told to go when it holds nothing any more.
+    var isDraining = false
     /// After an expired lease: not preferred until then.
     var restUntil: MonotonicTime?
 
@@ -45,6 +51,8 @@ struct Worker: Equatable, Sendable {
     }
 
     var isReachable: Bool { peer != nil }
+    /// Whether it may be given anything new.
+    var takesWork: Bool { peer != nil && !isDraining }
     func rests(at now: MonotonicTime) -> Bool { restUntil.map { $0 > now } ?? false }
 
     /// Whether it proved to hold exactly these weights.

@@ -54,6 +54,9 @@ package struct WorkerCore: Sendable, Equatable {
     /// When the loop must call again with `.tick` if nothing else happens.
     package var nextDeadline: MonotonicTime? { session.nextDeadline }
 
+    /// Whether what was started under this lease is still wanted.
+    package func isRunning(_ started: LeaseIdentifier) -> Bool { book.find(started: started) != nil }
+
     private mutating func receive(_ message: Message) {
         switch session.state {
         case .apart, .left: return
@@ -75,6 +78,7 @@ package struct WorkerCore: Sendable, Equatable {
         case .verify(let lease, let assignment): take(lease, .verify(assignment))
         case .trainingGroup(let lease, let group): gather(lease, group)
         case .train(let lease, let assignment): train(lease, assignment)
+        case .gradient(let lease, let assignment): gradient(lease, assignment)
         case .pretrain(let lease, let assignment): pretrain(lease, assignment)
         case .score(let lease, let assignment):
             if holds(assignment.version, for: lease) { take(lease, .score(assignment)) }
@@ -82,8 +86,8 @@ package struct WorkerCore: Sendable, Equatable {
         case .cancel(let lease): cancel(lease)
         case .acknowledge(let lease): book.acknowledge(lease)
         case .shutdown(let reason): exit(reason)
-        case .hello, .heartbeat, .rolloutResult, .verificationResult, .trainingResult, .policyReady, .scoreResult,
-            .partialText, .failed, .disputed, .policyFailed, .goodbye:
+        case .hello, .heartbeat, .rolloutResult, .verificationResult, .trainingResult, .gradientResult, .policyReady,
+            .scoreResult, .partialText, .failed, .disputed, .policyFailed, .goodbye:
             note(.warning, "the coordinator sent a message that only a worker sends")
         }
     }
@@ -162,8 +166,11 @@ extension WorkerCore {
         }
         // The weights change under completions of another version.
         stop { order in
-            if case .rollout(let assignment) = order { return assignment.version != manifest.version }
-            return false
+            switch order {
+            case .rollout(let assignment): assignment.version != manifest.version
+            case .gradient(let assignment, _): !assignment.keep && assignment.base != manifest.version
+            default: false
+            }
         }
         loading.append(manifest)
         outbox.append(.loadPolicy(manifest))
@@ -199,7 +206,7 @@ extension WorkerCore {
     }
 
     private mutating func decline(_ lease: LeaseIdentifier, _ reason: String) {
-        note(.warning, "declined lease \(lease.rawValue): \(reason)")
+        note(.warning, "declined lease \(lease.words): \(reason)")
         say(.failed(lease: lease, reason: reason, retryable: true))
     }
 
@@ -232,12 +239,31 @@ extension WorkerCore {
         guard groups.count == assignment.groupCount else {
             return decline(lease, "step \(assignment.step) has \(assignment.groupCount) groups, found \(groups.count)")
         }
-        let isOther = held?.version == assignment.base && held?.weightsHash != learned?.weightsHash
-        if learned?.version == assignment.base, !isOther { return take(lease, order) }
-        if holds(assignment.base, for: lease) {
+        learn(from: assignment.base, lease, order)
+    }
+
+    /// Work on the learner's own state: as it is, or begun anew from the policy held.
+    private mutating func learn(from base: PolicyVersion, _ lease: LeaseIdentifier, _ order: WorkOrder) {
+        let isOther = held?.version == base && held?.weightsHash != learned?.weightsHash
+        if learned?.version == base, !isOther { return take(lease, order) }
+        if holds(base, for: lease) {
             learned = held
             take(lease, order, restartingLearner: true)
         }
+    }
+
+    /// A part of a gradient: the learner that will make the step computes it in its own state, any other one with the
+    /// policy it holds.
+    private mutating func gradient(_ lease: LeaseIdentifier, _ assignment: GradientAssignment) {
+        let groups = gathered?.lease == lease ? gathered?.groups ?? [] : []
+        gathered = nil
+        let order = WorkOrder.gradient(assignment, groups.sorted { $0.prompt.key < $1.prompt.key })
+        guard book.admit(lease, order) == .start else { return take(lease, order) }
+        guard groups.count == assignment.groupCount else {
+            return decline(lease, "step \(assignment.step) has \(assignment.groupCount) groups, found \(groups.count)")
+        }
+        if assignment.keep { return learn(from: assignment.base, lease, order) }
+        if holds(assignment.base, for: lease) { take(lease, order) }
     }
 
     private mutating func pretrain(_ lease: LeaseIdentifier, _ assignment: PretrainingAssignment) {
@@ -252,7 +278,10 @@ extension WorkerCore {
             if let lease = book.find(started: started)?.lease { say(report.message(for: lease)) }
             return
         }
-        guard let order = book.find(started: started)?.order, let done = book.finish(started, report) else { return }
+        guard let order = book.find(started: started)?.order, let done = book.finish(started, report) else {
+            if case .gradient(_, let part, _) = report, let blob = part.blob { outbox.append(.discardBlobs([blob])) }
+            return
+        }
         if case .train = order {
             if case .trained(let report, _) = report { learned = report.manifest } else { learned = nil }
         }

@@ -32,6 +32,8 @@ package enum WorkerEffect: Equatable, Sendable {
     case restartLearner(PolicyManifest)
     case startWork(LeaseIdentifier, WorkOrder)
     case cancelWork(LeaseIdentifier)
+    /// What cancelled work left in the blob folder is nobody's.
+    case discardBlobs([BlobReference])
     case note(Note)
     /// The core will say nothing more.
     case exit(reason: String, failure: Bool)
@@ -42,6 +44,8 @@ package enum WorkOrder: Equatable, Sendable {
     case verify(VerificationAssignment)
     /// Groups in key order.
     case train(TrainingAssignment, [CompletionGroup])
+    /// Groups in key order.
+    case gradient(GradientAssignment, [CompletionGroup])
     case pretrain(PretrainingAssignment)
     case score(ScoreAssignment)
     case saveCheckpoint
@@ -49,6 +53,7 @@ package enum WorkOrder: Equatable, Sendable {
     /// Whether doing one does the other: work that is asked for again under another lease is not done twice.
     func isSameWork(as other: WorkOrder) -> Bool {
         if case .train(let left, _) = self, case .train(let right, _) = other { return left == right }
+        if case .gradient(let left, _) = self, case .gradient(let right, _) = other { return left == right }
         return self == other
     }
 }
@@ -58,11 +63,12 @@ package enum WorkReport: Equatable, Sendable {
     case verdicts([Verdict], seconds: Double)
     /// For `.train`, `.pretrain` and `.saveCheckpoint`.
     case trained(TrainingReport, seconds: Double)
+    case gradient(step: Int, GradientPart, seconds: Double)
     case scored([Float])
     /// All the text so far.
     case partialText(String)
     case failed(reason: String, retryable: Bool)
-    /// For `.train`: these groups are not what the policy makes.
+    /// For `.train` and `.gradient`: these groups are not what the policy makes.
     case disputed([GroupKey], reason: String)
 
     func message(for lease: LeaseIdentifier) -> Message {
@@ -72,6 +78,8 @@ package enum WorkReport: Equatable, Sendable {
         case .verdicts(let verdicts, let seconds):
             .verificationResult(lease: lease, verdicts: verdicts, seconds: seconds)
         case .trained(let report, let seconds): .trainingResult(lease: lease, report, seconds: seconds)
+        case .gradient(let step, let part, let seconds):
+            .gradientResult(lease: lease, step: step, part, seconds: seconds)
         case .scored(let logProbs): .scoreResult(lease: lease, logProbs: logProbs)
         case .partialText(let text): .partialText(lease: lease, text: text)
         case .failed(let reason, let retryable): .failed(lease: lease, reason: reason, retryable: retryable)

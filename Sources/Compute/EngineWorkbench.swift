@@ -149,6 +149,12 @@ package final class EngineWorkbench: Workbench {
         case .train(let assignment, let groups):
             let result = try session.learning.train(assignment, groups: groups, progress: progress)
             report(.finished(lease, .trained(result, seconds: elapsed()), blobs: result.manifest.blobs))
+        case .gradient(let assignment, let groups):
+            let part = try session.learning.gradient(assignment, groups: groups, lease: lease, progress: progress)
+            report(
+                .finished(
+                    lease, .gradient(step: assignment.step, part, seconds: elapsed()),
+                    blobs: part.blob.map { [$0] } ?? []))
         case .pretrain(let assignment):
             let result = try session.learning.pretrain(assignment, progress: progress)
             report(.finished(lease, .trained(result, seconds: elapsed()), blobs: result.manifest.blobs))
@@ -170,6 +176,8 @@ package enum ComputeError: Error, CustomStringConvertible {
     case wrongPolicy(held: PolicyVersion?, wanted: PolicyVersion)
     case weights(WeightsError)
     case gradientNotFinite(step: Int)
+    /// This learner was told to use a part of a gradient that it does not have in memory.
+    case partNotHeld(ShardRange)
     /// These groups were not sampled from the policy being trained, or not by the same arithmetic.
     case disputed([GroupKey], String)
     case text(String)
@@ -178,7 +186,7 @@ package enum ComputeError: Error, CustomStringConvertible {
     var isRetryable: Bool {
         switch self {
         case .gradientNotFinite, .disputed, .text: false
-        case .notConfigured, .bundle, .wrongPolicy, .weights: true
+        case .notConfigured, .bundle, .wrongPolicy, .weights, .partNotHeld: true
         }
     }
 
@@ -192,6 +200,8 @@ package enum ComputeError: Error, CustomStringConvertible {
         case .weights(let error): "\(error)"
         case .gradientNotFinite(let step):
             "step \(step): the gradient is not finite; lower optimizer.learning_rate, or look for broken rewards"
+        case .partNotHeld(let shards):
+            "the gradient of shards \(shards.shards) is not in this learner's memory any more"
         case .disputed(_, let reason), .text(let reason): reason
         }
     }

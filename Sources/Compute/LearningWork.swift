@@ -7,9 +7,11 @@ import Rollouts
 import Weights
 
 package final class LearningWork {
-    private let policies: PolicyHolder
-    private let options: RunOptions
+    let policies: PolicyHolder
+    let options: RunOptions
     private var trainer: Trainer?
+    var kept: KeptGradients?
+    var helping: HelpingLearner?
 
     init(policies: PolicyHolder, options: RunOptions) {
         self.policies = policies
@@ -18,82 +20,100 @@ package final class LearningWork {
 
     // MARK: one step of RL
 
-    /// One optimizer update per epoch over the step's groups.
+    /// One optimizer update per epoch over the step's groups, or one from the parts of their gradient.
     func train(
         _ assignment: TrainingAssignment, groups: [CompletionGroup], progress: (UInt64) -> Void
     ) throws(ComputeError) -> TrainingReport {
         let trainer = try prepare(assignment.base)
         let clock = ContinuousClock()
         let begin = clock.now
-        try check(groups)
-        let algorithm = options.algorithm
-        let frozen = assignment.reference
-        let inReward = algorithm.klCoefficient != 0 && algorithm.klPlacement == .reward
-        let inLoss = algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss
-        let batch = TrainingBatch(
-            groups, options: options, referenceKL: inReward ? try referenceKL(groups, frozen, progress: progress) : nil)
-        // The frozen policy's log-probs do not change between epochs.
-        var reference: [[Float]] = []
-        if inLoss {
-            for part in batch.parts { reference.append(try scoreWithReference(batch.sequenceGroups(part), frozen)) }
-        }
-        var statistics = LossStatistics()
-        var loss = 0.0
-        var norm = 0.0
-        var tokens = 0
-        let isExact = options.model.precision == .bfloat16 && Self.isOnPolicy(groups, assignment.base)
-        var differing: Set<Int> = []
-        for epoch in 0..<(batch.teaches ? algorithm.epochsPerBatch : 0) {
-            var epochStatistics = LossStatistics()
-            loss = 0
-            for (index, part) in batch.parts.enumerated() {
-                trainer.accumulate(
-                    batch.sequenceGroups(part), units: part.units, temperature: batch.temperature
-                ) { scores in
-                    let tokens = batch.tokenBatch(part, reference: inLoss ? reference[index] : nil)
-                    // Log-probs that are not finite are left to the gradient norm: then the policy itself is broken.
-                    if epoch == 0, isExact, scores.logProbs.allSatisfy(\.isFinite) {
-                        differing.formUnion(batch.groups(of: part, tokens, differingFrom: scores.logProbs))
-                    }
-                    let result = batch.loss.evaluate(
-                        batch: tokens, logProbs: scores.logProbs, entropies: scores.entropies)
-                    loss += result.loss
-                    epochStatistics.merge(result.statistics)
-                    return TokenGradients(logProbs: result.gradient, entropies: result.entropyGradient)
-                }
-                tokens += part.tokenCount
-                progress(UInt64(tokens))
-            }
-            if epoch == 0, isExact {
-                try checkExact(
-                    epochStatistics, step: assignment.step, differing: differing.sorted().map { groups[$0].prompt.key })
-            }
-            policies.willLearn()
-            norm = trainer.update(learningRate: assignment.learningRate)
-            guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
-            // The ratio of the first epoch says how exactly the learner sees what the sampler saw; later epochs
-            // move away on purpose, and their clipping is what counts there.
-            if epoch == 0 {
-                statistics = epochStatistics
-            } else {
-                statistics.clippedCount += epochStatistics.clippedCount
-            }
-        }
+        let learned = try assignment.parts.isEmpty
+            ? learn(assignment, groups, trainer, progress: progress) : learn(assignment, ofParts: trainer)
         let seconds = (clock.now - begin).inSeconds
+        let (sums, teaches) = (learned.sums, learned.sums.tokenCount > 0)
         let manifest = try publish(
-            version: PolicyVersion(UInt64(assignment.step)), changed: batch.teaches, optimizer: assignment.checkpoint)
+            version: PolicyVersion(UInt64(assignment.step)), changed: teaches, optimizer: assignment.checkpoint)
+        let algorithm = options.algorithm
+        let inLoss = algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss
+        let statistics = sums.statistics
         return TrainingReport(
             step: assignment.step, manifest: manifest,
             metrics: [
                 .init(name: "kl_mean", value: inLoss ? statistics.klMean : statistics.movementMean),
-                .init(name: "importance_ratio_max", value: batch.teaches ? statistics.ratioMax : 1),
+                .init(name: "importance_ratio_max", value: teaches ? statistics.ratioMax : 1),
                 .init(name: "clip_share", value: statistics.clippedShare / Double(max(1, algorithm.epochsPerBatch))),
-                .init(name: "entropy_mean", value: entropyMean(groups)),
-                .init(name: "gradient_norm", value: norm),
-                .init(name: "loss", value: loss),
-                .init(name: "tokens_learned", value: Double(tokens)),
-                .init(name: "learn_tokens_per_second", value: seconds > 0 ? Double(tokens) / seconds : 0),
+                .init(name: "entropy_mean", value: sums.entropyMean),
+                .init(name: "gradient_norm", value: learned.norm),
+                .init(name: "loss", value: sums.loss),
+                .init(name: "tokens_learned", value: Double(sums.tokenCount)),
+                .init(name: "learn_tokens_per_second", value: seconds > 0 ? Double(sums.tokenCount) / seconds : 0),
             ])
+    }
+
+    /// What the updates of one step add up to: `norm` of the last one.
+    private struct Learned {
+        var sums = ShardSums()
+        var norm = 0.0
+    }
+
+    private func learn(
+        _ assignment: TrainingAssignment, _ groups: [CompletionGroup], _ trainer: Trainer, progress: (UInt64) -> Void
+    ) throws(ComputeError) -> Learned {
+        try check(groups)
+        kept = nil
+        let shards = ShardRange.whole(options.optimizer.shards)
+        let step = try stepGradient(
+            groups, of: shards, trainer: trainer, reference: assignment.reference, progress: progress)
+        let isExact = isExact(groups, assignment.base)
+        var learned = Learned()
+        guard step.batch.teaches else {
+            for shard in shards.shards { learned.sums.merge(step.batch.entropies(ofShard: shard)) }
+            return learned
+        }
+        for epoch in 0..<options.algorithm.epochsPerBatch {
+            let sums = try step.sum(shards, checking: epoch == 0 && isExact, progress: progress)
+            if epoch == 0, isExact {
+                do throws(ComputeError) {
+                    try checkExact(sums.statistics, step: assignment.step, differing: keys(step.differing, of: groups))
+                } catch {
+                    // The learner's weights are as they were; its gradients are made to be.
+                    trainer.clearGradients()
+                    throw error
+                }
+            }
+            learned.norm = try update(assignment, trainer)
+            // The ratio of the first epoch says how exactly the learner sees what the sampler saw; later epochs
+            // move away on purpose, and their clipping is what counts there.
+            if epoch == 0 {
+                learned.sums = sums
+            } else {
+                learned.sums.statistics.clippedCount += sums.statistics.clippedCount
+                learned.sums.tokenCount += sums.tokenCount
+                learned.sums.loss = sums.loss
+            }
+        }
+        return learned
+    }
+
+    private func learn(_ assignment: TrainingAssignment, ofParts trainer: Trainer) throws(ComputeError) -> Learned {
+        let sums = try sum(assignment.parts, trainer: trainer)
+        guard sums.tokenCount > 0 else {
+            trainer.clearGradients()
+            return Learned(sums: sums)
+        }
+        return Learned(sums: sums, norm: try update(assignment, trainer))
+    }
+
+    private func update(_ assignment: TrainingAssignment, _ trainer: Trainer) throws(ComputeError) -> Double {
+        policies.willLearn()
+        let norm = trainer.update(learningRate: assignment.learningRate)
+        guard norm.isFinite else { throw ComputeError.gradientNotFinite(step: assignment.step) }
+        return norm
+    }
+
+    /// Whether the sampler's log-probs must be the learner's, bit for bit.
+    func isExact(_ groups: [CompletionGroup], _ base: PolicyVersion) -> Bool {
+        options.model.precision == .bfloat16 && Self.isOnPolicy(groups, base)
     }
 
     private static func isOnPolicy(_ groups: [CompletionGroup], _ base: PolicyVersion) -> Bool {
@@ -102,13 +122,12 @@ package final class LearningWork {
 
     /// In exact arithmetic the learner's log-probs of the policy that sampled are the sampler's, bit for bit: nothing
     /// is learned from numbers that are not.
-    /// - Parameter differing: groups with another log-prob than the learner's.
-    private func checkExact(
+    /// - Parameters:
+    ///   - differing: groups with another log-prob than the learner's.
+    func checkExact(
         _ statistics: LossStatistics, step: Int, differing: [GroupKey]
     ) throws(ComputeError) {
         guard !differing.isEmpty, statistics.ratioMin != 1 || statistics.ratioMax != 1 else { return }
-        // The learner's weights are as they were, but not its gradients: the next order begins with a new trainer.
-        trainer = nil
         throw ComputeError.disputed(
             differing,
             "step \(step): the importance ratio of tokens sampled from the policy being trained is between "
@@ -118,7 +137,7 @@ package final class LearningWork {
     }
 
     /// What arrived must fit the model: a coordinator's mistake must not become a trap here.
-    private func check(_ groups: [CompletionGroup]) throws(ComputeError) {
+    func check(_ groups: [CompletionGroup]) throws(ComputeError) {
         let config = policies.config
         let inside: (Int32) -> Bool = { $0 >= 0 && $0 < config.vocabularySize }
         for group in groups {
@@ -133,15 +152,8 @@ package final class LearningWork {
         }
     }
 
-    /// Mean entropy in nats over all completion tokens, as the sampler measured it.
-    private func entropyMean(_ groups: [CompletionGroup]) -> Double {
-        var sum = 0.0
-        var count = 0
-        for completion in groups.flatMap(\.completions) {
-            for entropy in completion.entropies { sum += Double(entropy) }
-            count += completion.entropies.count
-        }
-        return count == 0 ? 0 : sum / Double(count)
+    func keys(_ places: Set<Int>, of groups: [CompletionGroup]) -> [GroupKey] {
+        places.sorted().map { groups[$0].prompt.key }
     }
 
     /// Weights and optimizer state of the version held.
@@ -185,6 +197,8 @@ package final class LearningWork {
             progress(UInt64(step + 1))
         }
         self.trainer = nil
+        // The run begins from what is published, whether its learner was here or not.
+        trainer.model.parameters.round(to: format)
         let manifest = try publish(version: .base, changed: true, optimizer: false)
         return TrainingReport(
             step: 0, manifest: manifest,
@@ -194,14 +208,17 @@ package final class LearningWork {
     // MARK: state
 
     /// Forgets moments and update count: the next step makes them anew.
-    func restart() { trainer = nil }
+    func restart() {
+        trainer = nil
+        kept = nil
+    }
 
     /// The trainer over the weights of `version`, with the optimizer state that belongs to them.
-    private func prepare(_ version: PolicyVersion) throws(ComputeError) -> Trainer {
+    func prepare(_ version: PolicyVersion) throws(ComputeError) -> Trainer {
         if let trainer, policies.learningManifest?.version == version { return trainer }
         let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
         let made = Trainer(
-            model: policies.model(over: parameters), options: options.optimizer,
+            model: policies.model(over: parameters, copies: .passing), options: options.optimizer,
             adapters: try options.lora.map { lora throws(ComputeError) in
                 try policies.adapters(lora, seed: options.seed)
             })
@@ -209,11 +226,27 @@ package final class LearningWork {
             made.updateCount = try policies.wrap {
                 try OptimizerSnapshot.read(
                     file: policies.blobs.path(for: optimizer), expecting: optimizer, kind: made.state.kind,
-                    into: made.state.tensors(of: made.shapes))
+                    into: state(of: made))
             }
+            parameters.changed()
         }
         trainer = made
         return made
+    }
+
+    private var format: SnapshotFormat { SnapshotFormat(options.model.precision) }
+
+    /// All that a later learner needs beside the version's snapshot: moments, and of rounded matrices the float32
+    /// numbers that were rounded.
+    private func state(of trainer: Trainer) -> [StateTensor] {
+        let moments = trainer.state.tensors(of: trainer.shapes)
+        guard trainer.adapters == nil else { return moments }
+        let parameters = trainer.model.parameters
+        return moments + policies.config.tensors.enumerated().filter { format.rounds($0.element) }.map { index, shape in
+            StateTensor(
+                TensorShape("master.\(shape.name)", shape.dimensions), .float32,
+                UnsafeMutableRawBufferPointer(parameters.slice(at: index)))
+        }
     }
 
     private func publish(
@@ -227,13 +260,15 @@ package final class LearningWork {
         } else if let adapters = trainer?.adapters {
             manifest = try policies.writeSnapshot(adapters, version: version)
         } else {
-            manifest = try policies.writeSnapshot(version: version)
+            // After a loss of power a run goes on from a checkpoint; only a lag needs versions beside it.
+            manifest = try policies.writeSnapshot(
+                version: version, format: format, durable: optimizer || options.schedule.lag > 0)
         }
         if optimizer, let trainer {
             manifest.optimizer = try policies.wrap {
                 try OptimizerSnapshot.write(
-                    trainer.state.tensors(of: trainer.shapes), kind: trainer.state.kind,
-                    updateCount: trainer.updateCount, to: policies.blobs.directory
+                    state(of: trainer), kind: trainer.state.kind, updateCount: trainer.updateCount,
+                    to: policies.blobs.directory
                 ).blob
             }
         }
@@ -244,7 +279,7 @@ package final class LearningWork {
     // MARK: the frozen base policy
 
     /// Per group and completion: Σ (ℓ − ℓ_ref) over its tokens.
-    private func referenceKL(
+    func referenceKL(
         _ groups: [CompletionGroup], _ reference: PolicyManifest?, progress: (UInt64) -> Void
     ) throws(ComputeError) -> [[Double]] {
         var result: [[Double]] = []
@@ -268,7 +303,7 @@ package final class LearningWork {
         return result
     }
 
-    private func scoreWithReference(
+    func scoreWithReference(
         _ groups: [SequenceGroup], _ reference: PolicyManifest?
     ) throws(ComputeError) -> [Float] {
         guard let reference else {

@@ -25,6 +25,9 @@ package final class PolicyHolder {
     private var referenceHash: Digest?
     /// What adapters were last merged into.
     private var base: BaseWeights?
+    /// For helping a learner; nil until asked for.
+    private var whole: Parameters?
+    private var wholeHash: Digest?
 
     init(config: ModelConfig, blobs: BlobStore, threads: ThreadPool, arithmetic: Arithmetic) {
         self.config = config
@@ -33,8 +36,8 @@ package final class PolicyHolder {
         self.arithmetic = arithmetic
     }
 
-    func model(over parameters: Parameters) -> TransformerModel {
-        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic)
+    func model(over parameters: Parameters, copies: PackedCopies = .kept) -> TransformerModel {
+        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic, copies: copies)
     }
 
     /// Loads a version for sampling. A failure leaves the version held before in place.
@@ -52,12 +55,11 @@ package final class PolicyHolder {
         }
         // A shared set must not be overwritten: the learner may still need it.
         let reusable = sampling !== learning ? sampling : nil
-        let target = reusable ?? Parameters(config: config)
         // Not this version until the hash is verified, and no longer the old one either.
         samplingManifest = nil
         sampling = nil
-        let hash = try read(manifest, into: target)
-        sampling = target
+        let (parameters, hash) = try read(manifest, reusing: reusable)
+        sampling = parameters
         samplingManifest = manifest
         return hash
     }
@@ -72,15 +74,21 @@ package final class PolicyHolder {
         guard let manifest = samplingManifest, manifest.version == base, let held = sampling else {
             throw ComputeError.wrongPolicy(held: learningManifest?.version ?? samplingManifest?.version, wanted: base)
         }
-        if samplingApart {
-            let copy = Parameters(config: config)
-            _ = copy.all.update(fromContentsOf: held.values)
-            learning = copy
+        let parameters: Parameters
+        if !samplingApart, held.isWhole {
+            parameters = held
         } else {
-            learning = held
+            parameters = Parameters(config: config)
+            if held.isWhole {
+                _ = parameters.all.update(fromContentsOf: held.values)
+            } else {
+                _ = try wrap { try readWhole(manifest, into: parameters) }
+            }
+            if !samplingApart { sampling = parameters }
         }
+        learning = parameters
         learningManifest = manifest
-        return learning!
+        return parameters
     }
 
     /// The next learner starts from the policy held, with this manifest's optimizer state.
@@ -104,19 +112,39 @@ package final class PolicyHolder {
         learningManifest = nil
     }
 
+    /// The version held for sampling, in float32: backward passes read matrices that a set for sampling alone has not.
+    func wholeSampling(_ version: PolicyVersion) throws(ComputeError) -> (Parameters, PolicyManifest) {
+        guard let manifest = samplingManifest, manifest.version == version, let held = sampling else {
+            throw ComputeError.wrongPolicy(held: samplingManifest?.version, wanted: version)
+        }
+        if held.isWhole { return (held, manifest) }
+        let parameters = whole ?? Parameters(config: config)
+        if wholeHash != manifest.weightsHash {
+            wholeHash = nil
+            _ = try wrap { try readWhole(manifest, into: parameters) }
+            (whole, wholeHash) = (parameters, manifest.weightsHash)
+        }
+        return (parameters, manifest)
+    }
+
     func referenceParameters(_ manifest: PolicyManifest) throws(ComputeError) -> Parameters {
         if let reference, referenceHash == manifest.weightsHash { return reference }
-        let parameters = Parameters(config: config)
-        _ = try wrap { try read(manifest, into: parameters) }
+        let (parameters, _) = try wrap { try read(manifest, reusing: nil) }
         reference = parameters
         referenceHash = manifest.weightsHash
         return parameters
     }
 
-    /// The adapters of the version that is learned from, over their base; of a version without any (the base itself)
-    /// they are made from the seed.
+    /// The adapters of the version that is learned from, over their base.
     func adapters(_ options: LoRAOptions, seed: UInt64) throws(ComputeError) -> AdapterTraining {
         guard let manifest = learningManifest else { throw ComputeError.wrongPolicy(held: nil, wanted: .base) }
+        return try adapters(options, of: manifest, seed: seed)
+    }
+
+    /// Of a version without any (the base itself) they are made from the seed.
+    func adapters(
+        _ options: LoRAOptions, of manifest: PolicyManifest, seed: UInt64
+    ) throws(ComputeError) -> AdapterTraining {
         let layout = AdapterLayout(config: config, options: options)
         let path = blobs.path(for: manifest.weights)
         return try wrap {
@@ -147,16 +175,38 @@ package final class PolicyHolder {
     }
 
     /// Writes the learner's parameters as a blob.
-    func writeSnapshot(version: PolicyVersion) throws(ComputeError) -> PolicyManifest {
+    /// - Parameter durable: whether it must survive a loss of power.
+    func writeSnapshot(
+        version: PolicyVersion, format: SnapshotFormat, durable: Bool
+    ) throws(ComputeError) -> PolicyManifest {
         guard let learning else { throw ComputeError.wrongPolicy(held: nil, wanted: version) }
         let written = try wrap {
             try Snapshot.write(
-                config: config, parameters: learning.values, format: .float32, to: blobs.directory)
+                config: config, parameters: learning.values, format: format, durable: durable, to: blobs.directory)
         }
         return PolicyManifest(version: version, weightsHash: written.weightsHash, weights: written.blob)
     }
 
-    private func read(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
+    /// A version's weights in the form that takes the least memory to sample and score with.
+    /// - Parameter former: a set that nobody needs any more.
+    private func read(
+        _ manifest: PolicyManifest, reusing former: Parameters?
+    ) throws -> (parameters: Parameters, hash: Digest) {
+        let path = blobs.path(for: manifest.weights)
+        if case .exact = arithmetic, try AdapterSnapshot.describe(file: path) == nil {
+            let snapshot = try MappedSnapshot(
+                file: path, config: config, expecting: manifest.weightsHash)
+            if snapshot.format == .bfloat16 {
+                let parameters = former.flatMap { $0.isWhole ? nil : $0 } ?? Parameters(sampling: config)
+                parameters.fill(from: snapshot, threads: threads)
+                return (parameters, snapshot.weightsHash)
+            }
+        }
+        let parameters = former.flatMap { $0.isWhole ? $0 : nil } ?? Parameters(config: config)
+        return (parameters, try readWhole(manifest, into: parameters))
+    }
+
+    private func readWhole(_ manifest: PolicyManifest, into parameters: Parameters) throws -> Digest {
         try Snapshot.readWhole(
             file: blobs.path(for: manifest.weights), config: config, expecting: manifest.weightsHash,
             into: parameters.all, base: base)

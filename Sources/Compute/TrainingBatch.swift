@@ -13,7 +13,7 @@ struct TrainingBatch {
     private let taught: [[TrainedCompletion]]
     let loss: PolicyLoss
     /// Passes through the model, cut by the data and the recipe alone.
-    let parts: [Pass]
+    let shards: [Shard]
     /// The temperature that log-probs are taken at: the sampler's.
     let temperature: Double
 
@@ -29,8 +29,18 @@ struct TrainingBatch {
     }
     static let unitTokens = 1024
 
-    /// - Parameter referenceKL: per group and completion, Σ (ℓ − ℓ_ref); needed when KL is a part of the reward.
-    init(_ groups: [CompletionGroup], options: RunOptions, referenceKL: [[Double]]? = nil) {
+    /// A part of the batch whose gradient is computed by itself.
+    struct Shard {
+        var groups: Range<Int>
+        var passes: [Pass]
+    }
+
+    /// - Parameters:
+    ///   - shards: the groups of each, as `shardGroups` makes them.
+    ///   - referenceKL: per group and completion, Σ (ℓ − ℓ_ref); needed when KL is a part of the reward.
+    init(
+        _ groups: [CompletionGroup], options: RunOptions, shards: [Range<Int>], referenceKL: [[Double]]? = nil
+    ) {
         self.groups = groups
         self.options = options
         temperature = Self.temperature(options)
@@ -49,17 +59,57 @@ struct TrainingBatch {
         loss = PolicyLoss(
             options: algorithm,
             totals: LossTotals(tokenCount: tokenCount, sequenceCount: sequenceCount, constantLength: limit))
-        let regularized =
-            algorithm.entropyCoefficient != 0 || (algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss)
+        let regularized = Self.isRegularized(algorithm)
         let taught = trained.map { completions in completions.filter { regularized || $0.advantage != 0 } }
         self.taught = taught
-        parts = Self.passes(
-            of: Self.shapes(groups, taught), tokenBudget: options.optimizer.tokenBudget,
-            precision: options.model.precision)
+        let shapes = Self.shapes(groups, taught)
+        self.shards = shards.map { range in
+            var passes = Self.passes(
+                of: Array(shapes[range]), tokenBudget: options.optimizer.tokenBudget,
+                precision: options.model.precision)
+            for pass in passes.indices {
+                for part in passes[pass].batch.parts.indices {
+                    passes[pass].batch.parts[part].group += range.lowerBound
+                }
+            }
+            return Shard(groups: range, passes: passes)
+        }
+    }
+
+    /// The groups of each shard, by what will be computed of them. Where KL is a part of the reward, that is taken to
+    /// be every completion, so that nobody needs the KL of groups that others compute.
+    static func shardGroups(_ groups: [CompletionGroup], options: RunOptions) -> [Range<Int>] {
+        let count = options.optimizer.shards
+        guard count > 1 else { return [groups.indices] }
+        let algorithm = options.algorithm
+        let inReward = algorithm.klCoefficient != 0 && algorithm.klPlacement == .reward
+        let costs = groups.map { group in
+            let completions = trainedCompletions(
+                of: group, options: algorithm, tokenLimit: options.rollout.sampling.maxNewTokens,
+                referenceKL: inReward ? [Double](repeating: 0, count: group.completions.count) : nil)
+            let computed = completions.filter { inReward || isRegularized(algorithm) || $0.advantage != 0 }
+            let tokens = computed.reduce(0) { $0 + group.completions[$1.index].tokens.count }
+            return computed.isEmpty ? 0 : group.prompt.tokens.count + tokens
+        }
+        return gradientShards(ofCosts: costs, count: count)
+    }
+
+    private static func isRegularized(_ algorithm: AlgorithmOptions) -> Bool {
+        algorithm.entropyCoefficient != 0 || (algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss)
     }
 
     /// Whether any completion has a gradient.
-    var teaches: Bool { !parts.isEmpty }
+    var teaches: Bool { shards.contains { !$0.passes.isEmpty } }
+
+    /// The entropies of the shard's completions, as the sampler measured them.
+    func entropies(ofShard index: Int) -> ShardSums {
+        var sums = ShardSums()
+        for completion in groups[shards[index].groups].flatMap(\.completions) {
+            for entropy in completion.entropies { sums.entropySum += Double(entropy) }
+            sums.entropyCount += completion.entropies.count
+        }
+        return sums
+    }
 
     static func temperature(_ options: RunOptions) -> Double {
         let temperature = options.rollout.sampling.temperature

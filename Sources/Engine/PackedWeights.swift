@@ -19,13 +19,19 @@ package final class PackedWeights {
     package private(set) var version: UInt64?
     private let buffer: FloatBuffer
 
-    package init(outputs: Int, inputs: Int, direction: Direction) {
+    package convenience init(outputs: Int, inputs: Int, direction: Direction) {
+        self.init(outputs: outputs, inputs: inputs, direction: direction, in: FloatBuffer(count: 0))
+    }
+
+    /// - Parameter buffer: grows as needed; whoever packs into it next ends the use of this copy.
+    init(outputs: Int, inputs: Int, direction: Direction, in buffer: FloatBuffer) {
         precondition(outputs > 0 && inputs > 0, "PackedWeights: \(outputs) outputs of \(inputs) inputs")
         self.outputs = outputs
         self.inputs = inputs
         self.direction = direction
+        self.buffer = buffer
         let (columns, reduction) = direction == .forward ? (outputs, inputs) : (inputs, outputs)
-        buffer = FloatBuffer(count: Int(matmul_bf16_weight_words(Int64(columns), Int64(reduction))))
+        _ = buffer.reserve(Int(matmul_bf16_weight_words(Int64(columns), Int64(reduction))))
     }
 
     package var memoryBytes: Int { buffer.count * MemoryLayout<UInt32>.stride }

@@ -38,10 +38,11 @@ enum TrainedWeights {
 package final class Trainer {
     package let model: TransformerModel
     package let options: OptimizerOptions
-    private let trained: TrainedWeights
+    let trained: TrainedWeights
     /// Updates made so far, for AdamW's bias correction; set it together with `state` when resuming.
     package var updateCount = 0
-    package let state: OptimizerState
+    /// Made when it is first asked for: who only computes gradients has none.
+    package private(set) lazy var state = OptimizerState(options.state, count: trained.count)
     private let workspace = TrainingWorkspace()
 
     /// - Parameter adapters: trained instead of the model's weights; they are merged into them already.
@@ -49,7 +50,6 @@ package final class Trainer {
         self.model = model
         self.options = options
         trained = adapters.map { .adapters($0) } ?? .all(Parameters(config: model.config))
-        state = OptimizerState(options.state, count: trained.count)
     }
 
     /// Sums since the last update, in the order of `ModelConfig.tensors`.
@@ -164,7 +164,7 @@ package final class Trainer {
     package func update(learningRate: Double) -> Double {
         let norm = gradientNorm()
         guard norm.isFinite else {
-            memset(trained.gradients, 0, trained.count * MemoryLayout<Float>.stride)
+            clearGradients()
             return norm
         }
         updateCount += 1

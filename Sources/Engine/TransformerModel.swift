@@ -18,10 +18,12 @@ package final class TransformerModel {
     /// Rows of one pass of `score`: bounds its memory. Exact results do not depend on it, float32 ones by rounding.
     private static let scoreRowLimit = 4096
 
-    /// - Parameter retainedLogitBytes: logits kept between the forward and backward passes of training; those that
-    ///   do not fit are computed twice.
+    /// - Parameters:
+    ///   - copies: of matrices packed for exact products; decoding wants them kept.
+    ///   - retainedLogitBytes: logits kept between the forward and backward passes of training; those that do not fit
+    ///     are computed twice.
     package init(
-        parameters: Parameters, threads: ThreadPool, arithmetic: Arithmetic = .float32,
+        parameters: Parameters, threads: ThreadPool, arithmetic: Arithmetic = .float32, copies: PackedCopies = .kept,
         retainedLogitBytes: Int = 384 << 20
     ) {
         _ = BLAS.prepared
@@ -38,8 +40,10 @@ package final class TransformerModel {
         rotary = RotaryTable(config: config)
         attention = GroupAttention(shape: shape, threads: threads)
         switch arithmetic {
-        case .float32: exact = nil
-        case .exact(let kernel): exact = ExactProducts(kernel: kernel, parameters: parameters)
+        case .float32:
+            precondition(parameters.isWhole, "TransformerModel: weights for exact sampling in float32 arithmetic")
+            exact = nil
+        case .exact(let kernel): exact = ExactProducts(kernel: kernel, parameters: parameters, copies: copies)
         }
         head = ScoringHead(
             parameters: parameters, threads: threads, exact: exact, retainedBytes: retainedLogitBytes)
@@ -102,7 +106,17 @@ package final class TransformerModel {
     }
 
     func embed(_ tokens: [Int32], into x: UnsafeMutablePointer<Float>) {
-        let hidden = Int64(config.hiddenSize)
-        rows_gather(x, parameters.base + parameters.layout.embedding, tokens, Int64(tokens.count), hidden)
+        let (count, hidden) = (Int64(tokens.count), Int64(config.hiddenSize))
+        if let rows = parameters.embeddingRows {
+            rows_gather_bf16(x, rows, tokens, count, hidden)
+            return
+        }
+        // Exact arithmetic sees matrices in bfloat16 everywhere: what a snapshot holds of them is all that counts.
+        let table = parameters.base + parameters.layout.embedding
+        if exact == nil {
+            rows_gather(x, table, tokens, count, hidden)
+        } else {
+            rows_gather_rounded(x, table, tokens, count, hidden)
+        }
     }
 }

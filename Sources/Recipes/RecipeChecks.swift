@@ -142,6 +142,13 @@ struct RecipeChecks {
             optimizer.warmupSteps <= options.schedule.steps, "optimizer.warmup_steps",
             "must not exceed schedule.steps (\(options.schedule.steps)), found \(optimizer.warmupSteps)")
         try require(
+            optimizer.shards & (optimizer.shards - 1) == 0, "optimizer.shards",
+            "must be a power of two, found \(optimizer.shards)")
+        try require(
+            optimizer.shards == 1 || options.algorithm.epochsPerBatch == 1, "optimizer.shards",
+            "learners share the gradient of one pass over a step's groups: with `algorithm.epochs_per_batch` above 1 "
+                + "it must be 1")
+        try require(
             options.lora == nil || options.model.pretrain == nil, "lora",
             "adapters need a base that stays as it is; with `model.pretrain` all weights are trained: take one out")
         try require(
@@ -163,9 +170,17 @@ struct RecipeChecks {
 
     private func cluster() throws(RecipeError) {
         let cluster = options.cluster
+        try require(
+            cluster.localLearner <= options.optimizer.shards, "cluster.local_learner",
+            "must not exceed optimizer.shards (\(options.optimizer.shards)), found \(cluster.localLearner): as many "
+                + "learners can share a step")
         let silence = cluster.heartbeatSeconds * Double(cluster.heartbeatsMissed)
         try require(
             cluster.leaseSeconds >= silence, "cluster.lease_seconds",
             "must be at least heartbeat_seconds × heartbeats_missed (\(silence)), found \(cluster.leaseSeconds)")
+        try require(
+            cluster.spotCheck == 0 || options.model.precision == .bfloat16, "cluster.spot_check",
+            "compares bit for bit, and in float32 honest workers differ in the last digits: set "
+                + "`model.precision: bfloat16`, or `cluster.spot_check: 0`")
     }
 }

@@ -179,6 +179,9 @@ enum RecipeTables {
             .number("gradient_clip", \.gradientClip, .from(0), "Largest global gradient norm; 0 is off."),
             .integer("token_budget", \.tokenBudget, 16...16_777_216, "Most tokens in one micro-batch."),
             .choice("state", \.state, "What AdamW's two moments are kept in: 8, 4 or about 2 bytes a weight."),
+            .integer(
+                "shards", \.shards, 1...64,
+                "Parts of a step's gradient that as many learners can share; a power of two, part of the result."),
             .choice("recompute", \.recompute, "blocks: memory for one block's activations, about a tenth more time."),
         ])
 
@@ -234,5 +237,9 @@ enum RecipeTables {
             .number(
                 "no_verdict_share_limit", \.noVerdictShareLimit, .between(0, 1),
                 "The run pauses when a larger share of a step has no verdict."),
+            .number(
+                "spot_check", \.spotCheck, .between(0, 1),
+                "Share of groups that another worker samples again, compared bit for bit; needs `precision: bfloat16`."
+            ),
         ])
 }

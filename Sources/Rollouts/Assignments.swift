@@ -32,7 +32,8 @@ package struct VerificationAssignment: Equatable, Sendable, Codable {
     }
 }
 
-/// One optimizer update. The step's groups were sent just before, in key order, under the same lease.
+/// One optimizer update. The step's groups were sent just before, in key order, under the same lease; or there are
+/// none, and the gradient is the sum of `parts`.
 package struct TrainingAssignment: Equatable, Sendable, Codable {
     /// The step to make, from 1; the weights held must be of `base`.
     package var step: Int
@@ -44,11 +45,14 @@ package struct TrainingAssignment: Equatable, Sendable, Codable {
     package var checkpoint: Bool
     /// The frozen base policy, where the recipe has a KL term.
     package var reference: PolicyManifest?
+    /// Every part of the gradient, in shard order, where several learners computed it.
+    package var parts: [GradientPart]
     package init(
         step: Int, base: PolicyVersion, groupCount: Int, learningRate: Double, checkpoint: Bool,
-        reference: PolicyManifest? = nil
+        reference: PolicyManifest? = nil, parts: [GradientPart] = []
     ) {
         self.reference = reference
+        self.parts = parts
         self.step = step
         self.base = base
         self.groupCount = groupCount

@@ -236,9 +236,12 @@ package struct OptimizerOptions: Equatable, Sendable, Codable {
     /// Global gradient norm is clipped to this; 0 is off.
     package var gradientClip = 1.0
     /// Most tokens (prompt tokens counted once per group) in one micro-batch.
-    package var tokenBudget = 2048
+    package var tokenBudget = 1024
     package var state = State.float32
     package var recompute = Recompute.none
+    /// Into how many parts a step's batch is cut, so that as many learners can share its gradient: a power of two. A
+    /// part of the recipe's arithmetic: the number of learners is not.
+    package var shards = 1
     package init() {}
 }
 
@@ -300,5 +303,7 @@ package struct ClusterOptions: Equatable, Sendable, Codable {
     package var verificationAttempts = 3
     /// The run pauses when a step's share of completions without a verdict exceeds this.
     package var noVerdictShareLimit = 0.5
+    /// Share of the groups that another worker samples again, to be compared bit for bit; 0 is off.
+    package var spotCheck = 0.0
     package init() {}
 }

@@ -2,7 +2,7 @@
 
 /// A content-addressed piece of data: whoever has the bytes can prove them.
 package struct BlobReference: Hashable, Sendable, Codable {
-    /// BLAKE2b-256 of the whole blob.
+    /// Tree hash over the whole blob: BLAKE2b-256 of its size and of the BLAKE2b-256 of each 64 KiB.
     package var digest: Digest
     package var byteCount: Int
     package init(digest: Digest, byteCount: Int) {

@@ -31,7 +31,7 @@ package enum RunStoreError: Error, Equatable, Sendable, CustomStringConvertible 
         case .readOnly(let path):
             return "\(path): cannot be written: give the file and its folder write permission"
         case .diskFull(let path):
-            return "\(path): the disk is full: free some space, then go on with --resume; nothing accepted is lost"
+            return "\(path): the disk is full; nothing accepted is lost"
         case .damaged(let path, let detail):
             return "\(path): damaged (\(detail)): restore it from a copy, or start the run again in another folder"
         case .foreign(let path):

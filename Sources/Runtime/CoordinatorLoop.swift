@@ -17,6 +17,7 @@ package protocol CoordinatorShell: AnyObject {
     func report(_ evaluation: EvaluationReport) throws
     func rewind(toStep step: Int) throws
     func forgetBlobs(before version: PolicyVersion)
+    func removeBlobs(_ blobs: [BlobReference])
     func note(_ note: Note)
     /// Called about once a second and whenever something was decided.
     func observe(_ coordinator: Coordinator, at now: MonotonicTime)
@@ -28,11 +29,19 @@ package protocol CoordinatorShell: AnyObject {
     func takeRevokedKeys() -> [PublicKey]
     /// Processes of this host that are known to have ended since the last call: their silence need not be waited for.
     func takeEndedProcesses() -> [Int32]
+    /// What an operator asked for since the last call; each is answered under its number, unless the run ends first.
+    func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)]
+    func answer(_ answer: OperatorAnswer, number: UInt64)
+    /// This worker process leaves for good.
+    func retire(process: Int32, host: String)
 }
 
 extension CoordinatorShell {
     package func objection(to hello: Hello, key: PublicKey?) -> String? { nil }
     package func takeRevokedKeys() -> [PublicKey] { [] }
+    package func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)] { [] }
+    package func answer(_ answer: OperatorAnswer, number: UInt64) {}
+    package func retire(process: Int32, host: String) {}
 }
 
 /// Runs the core over a link until it finishes.
@@ -72,7 +81,10 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             drainPending()
             // Nothing is left waiting while the loop waits, or at its end.
             commitRecords()
-            if let outcome { return outcome }
+            if let outcome {
+                shell.observe(core, at: .now)
+                return outcome
+            }
             guard pending.isEmpty else { continue }
             let now = MonotonicTime.now
             if now >= nextLook {
@@ -82,10 +94,11 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             let tended = shell.tend(at: now)
             for process in shell.takeEndedProcesses() {
                 guard let peer = localPeers.removeValue(forKey: process) else { continue }
-                handle(.received(.goodbye(reason: "its process ended"), from: peer))
+                handle(.ended(peer))
                 connections[peer] = nil
             }
             for key in shell.takeRevokedKeys() { withdraw(key) }
+            for (number, request) in shell.takeRequests(at: now) { handle(.asked(request, number: number)) }
             for line in refusals.take(at: now) { shell.note(Note(.warning, line)) }
             connections.prune(at: now)
             commitRecords()
@@ -114,6 +127,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
 
     /// Everything that has arrived, but not so much that time stands still.
     private mutating func receiveAll() {
+        // One look at who gets work next serves all of it.
+        defer { if core.isUnsettled, outcome == nil { handle(.tick) } }
         for _ in 0..<1024 {
             guard let arrival = link.receive() else { return }
             switch arrival {
@@ -156,13 +171,21 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 }
                 if key == nil, hello.host == host { localPeers[hello.processIdentifier] = peer }
             } else if !isKnown {
+                // Nothing is kept of it: it is to make its socket anew and say hello over that one.
+                if case .goodbye = received.message { return }
+                let answer = connection.conversation.seal(.refused(reason: Coordinator.unknownConnection))
+                // If it does not arrive, the worker hears nothing and makes its socket anew all the same.
+                _ = link.send(answer, to: peer)
                 return
             }
             connections[peer] = connection
             if received.missed > 0 {
-                shell.note(Note(.warning, "\(received.missed) messages from \(peer) were lost; leases make them good"))
+                let worker = core.name(of: peer)
+                let who = worker.map { "`\($0)`" } ?? "\(peer)"
+                let text = "\(received.missed) messages from \(who) were lost; leases make them good"
+                shell.note(Note(.warning, text, worker: worker))
             }
-            handle(.received(received.message, from: peer))
+            perform(core.handle(.received(received.message, from: peer), at: .now, isMoreComing: true))
         } catch {
             drop(error, from: peer, connection, isKnown: isKnown)
         }
@@ -286,7 +309,10 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         case .reportEvaluation(let report): try shell.report(report)
         case .rewind(let step): try shell.rewind(toStep: step)
         case .forgetBlobs(let version): shell.forgetBlobs(before: version)
+        case .removeBlobs(let blobs): shell.removeBlobs(blobs)
         case .note(let note): shell.note(note)
+        case .answer(let answer, let number): shell.answer(answer, number: number)
+        case .retire(let process, let host): shell.retire(process: process, host: host)
         case .finish(let outcome): self.outcome = outcome
         }
     }

@@ -11,6 +11,8 @@ package final class LocalWorkers {
         var process: Process
         var restarts = 0
         var restartAt: MonotonicTime?
+        /// It leaves for good and is not started again.
+        var isRetired = false
     }
 
     private let executable: String
@@ -46,6 +48,7 @@ package final class LocalWorkers {
     package func reap(now: MonotonicTime) throws(RuntimeError) {
         guard !stopping else { return }
         for index in children.indices where !children[index].process.isRunning {
+            if children[index].isRetired { continue }
             if let due = children[index].restartAt {
                 guard now >= due else { continue }
                 children[index].restartAt = nil
@@ -61,6 +64,13 @@ package final class LocalWorkers {
             notes.append(
                 "the local \(names) worker ended (status \(code)); it is started again in \(Int(pause.inSeconds)) s; "
                     + "its log is `\(logPath(index))`")
+        }
+    }
+
+    /// This child is on its way out and is not started again; other processes are none of ours.
+    package func retire(process: Int32) {
+        for index in children.indices where children[index].process.processIdentifier == process {
+            children[index].isRetired = true
         }
     }
 
@@ -102,7 +112,7 @@ package final class LocalWorkers {
         process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = [
             "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
-            String(child.threads), "--local",
+            String(child.threads), "--coordinator", String(getpid()),
         ]
         if !FileManager.default.fileExists(atPath: logPath(index)) {
             _ = FileManager.default.createFile(atPath: logPath(index), contents: nil)

@@ -33,11 +33,14 @@ package enum ModelPreparation {
 
     /// Opens the recipe's model and writes bundle and base weights into the blob store.
     package static func prepare(_ options: RunOptions, blobs: BlobStore) throws(RuntimeError) -> PreparedModel {
-        if let shape = options.model.initialise { return try random(shape, seed: options.seed, blobs: blobs) }
+        let format = SnapshotFormat(options.model.precision)
+        if let shape = options.model.initialise {
+            return try random(shape, seed: options.seed, format: format, blobs: blobs)
+        }
         let source: ModelSource
         let tokenizer: Tokenizer
         (source, tokenizer) = try open(options.model.path)
-        let written = try weights { try Snapshot.write(source: source, to: blobs.directory) }
+        let written = try weights { try Snapshot.write(source: source, format: format, to: blobs.directory) }
         return try finish(
             config: source.config, tokenizer: tokenizer, blobs: blobs, hash: written.weightsHash,
             weights: written.blob)
@@ -77,7 +80,7 @@ package enum ModelPreparation {
 
     /// A byte-level Llama with random weights: N(0, 0.02), norms 1.
     private static func random(
-        _ shape: ModelInitialisation, seed: UInt64, blobs: BlobStore
+        _ shape: ModelInitialisation, seed: UInt64, format: SnapshotFormat, blobs: BlobStore
     ) throws(RuntimeError) -> PreparedModel {
         let tokenizer = Tokenizer.bytes()
         let config = ModelConfig(
@@ -90,7 +93,8 @@ package enum ModelPreparation {
         defer { values.deallocate() }
         RandomWeights.fill(values, config: config, seed: seed, standardDeviation: 0.02)
         let written = try weights {
-            try Snapshot.write(config: config, parameters: UnsafeBufferPointer(values), to: blobs.directory)
+            try Snapshot.write(
+                config: config, parameters: UnsafeBufferPointer(values), format: format, to: blobs.directory)
         }
         return try finish(
             config: config, tokenizer: tokenizer, blobs: blobs, hash: written.weightsHash, weights: written.blob)

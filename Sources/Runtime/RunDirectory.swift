@@ -35,6 +35,8 @@ package struct RunDirectory: Sendable {
     package var keys: String { url.appendingPathComponent("keys").path }
     package var coordinatorKey: String { keys + "/coordinator.key" }
     package var access: String { keys + "/access.sqlite" }
+    /// For its owner alone: what `coordinator pause` and the like leave for the run.
+    package var requests: String { url.appendingPathComponent("requests").path }
     package var status: String { url.appendingPathComponent("status.json").path }
 
     package var exists: Bool { FileManager.default.fileExists(atPath: store) }

@@ -73,6 +73,10 @@ package struct RunSession {
         }
 
         try removeLeftovers(blobs)
+        let differences = try StoredDifferences(blobs: blobs) { log.log($0) }
+
+        let desk = try RequestDesk(folder: directory.requests)
+        defer { desk.close() }
 
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
@@ -86,8 +90,9 @@ package struct RunSession {
         let addresses = Array(link.addresses.dropFirst())
         let blobServer = try BlobServer(
             context, listen: [try Address(blobAddress)] + listen.plain.map(ListenAddress.forBlobs),
-            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)), storage: StoredBlobs(blobs),
-            uploaders: gate?.access.learners)
+            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)),
+            storage: ServedBlobs(blobs, differences: differences),
+            uploaders: gate?.access.learners, relaying: true)
         try gate?.openJoining(listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)))
         defer {
             gate?.stop()
@@ -105,8 +110,11 @@ package struct RunSession {
             screen: screen,
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         shell.gate = gate
+        shell.differences = differences
+        shell.desk = desk
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
+        try shell.reportUnsaid()
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
             try workers?.start(roles: roles, threads: threads)
         }
@@ -117,6 +125,7 @@ package struct RunSession {
         let outcome = loop.run()
         if !listen.isEmpty { loop.linger(.milliseconds(500)) }
         workers?.stop(grace: .seconds(10))
+        try differences.end()
         try tidy(blobs, proof: start.welcome.blobDirectoryProof, after: outcome)
         return Result(outcome: outcome, evaluations: shell.evaluations)
     }
@@ -153,6 +162,9 @@ package struct RunSession {
     /// What a killed process of this run left half-written or unsaid.
     private func removeLeftovers(_ blobs: BlobStore) throws {
         try blobs.removeLeftovers()
+        for blob in try blobs.list() where GradientSnapshot.isPart(file: blobs.path(for: blob)) {
+            try blobs.remove(blob)
+        }
         try CheckpointStore(directory: directory.checkpoints).removeLeftovers()
         for name in try FileManager.default.contentsOfDirectory(atPath: directory.blobs)
         where name.hasPrefix(".seen-") {

@@ -24,6 +24,7 @@ package final class RunShell: CoordinatorShell {
     private let log: RunLogger
     private let screen: Screen
     private let statusFile: StatusFile
+    private var rates = WorkerRates()
     /// Weights blobs by version, so that old ones can go. The base stays while KL needs it.
     private var published: [PolicyManifest]
     /// Where the run would go on from.
@@ -31,6 +32,10 @@ package final class RunShell: CoordinatorShell {
     package private(set) var evaluations: [EvaluationReport]
     /// Where workers of other hosts come in; nil for a run that has no such door.
     package var gate: AccessGate?
+    /// What is made for workers of other hosts goes with the versions that it is between.
+    package var differences: StoredDifferences?
+    /// Where commands of other processes come in.
+    package var desk: RequestDesk?
     /// Listening without encryption or keys for other hosts: said once a minute.
     package var isOpen = false
     private var nextWarning = MonotonicTime.zero
@@ -105,14 +110,45 @@ package final class RunShell: CoordinatorShell {
         evaluations.removeAll { $0.step > step }
     }
 
-    package func forgetBlobs(before version: PolicyVersion) { forgetBlobs { $0 < version } }
+    /// Writes what a killed coordinator had stored and not yet said. Once, before anything else is reported.
+    package func reportUnsaid() throws {
+        let (steps, evaluations) = try metrics.missing(of: store.stepMetrics(), store.evaluations())
+        for step in Set(steps.map(\.step)).union(evaluations.map(\.step)).sorted() {
+            for metrics in steps where metrics.step == step {
+                try self.metrics.append(metrics)
+                try tensorBoard.append(metrics)
+            }
+            for evaluation in evaluations where evaluation.step == step {
+                try metrics.append(evaluation)
+                try tensorBoard.append(evaluation)
+            }
+        }
+    }
+
+    package func forgetBlobs(before version: PolicyVersion) {
+        let newest = published.map(\.version).max() ?? version
+        forgetBlobs { $0 < version && !isRecent($0, newest: newest) }
+    }
+
+    package func removeBlobs(_ blobs: [BlobReference]) {
+        for blob in blobs {
+            do {
+                try self.blobs.remove(blob)
+            } catch {
+                note(Note(.warning, "a part of a gradient could not be removed: \(error)"))
+            }
+        }
+    }
 
     /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest
-    /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again. One
-    /// more than the lag stays for workers that are just fetching it.
+    /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again.
     private func forgetIntermediates(newest: PolicyVersion) {
-        let reach = UInt64(options.schedule.lag) + 1
-        forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && $0.rawValue + reach < newest.rawValue }
+        forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && !isRecent($0, newest: newest) }
+    }
+
+    /// One more than the lag stays, for workers that are just fetching it or come from it to the next by what differs.
+    private func isRecent(_ version: PolicyVersion, newest: PolicyVersion) -> Bool {
+        version.rawValue + UInt64(options.schedule.lag) + 1 >= newest.rawValue
     }
 
     private func forgetBlobs(where isOld: (PolicyVersion) -> Bool) {
@@ -121,6 +157,7 @@ package final class RunShell: CoordinatorShell {
         let gone = published.filter { isOld($0.version) && !(keepBase && $0.version == .base) }
         published.removeAll { gone.contains($0) }
         for manifest in gone where !published.contains(where: { $0.weights == manifest.weights }) {
+            differences?.forget(manifest.weights)
             do {
                 try blobs.remove(manifest.weights)
             } catch {
@@ -138,7 +175,8 @@ package final class RunShell: CoordinatorShell {
         let status = coordinator.status
         screen.show(status, at: now)
         do {
-            try statusFile.write(run: directory.name, status, at: now)
+            try statusFile.write(
+                run: directory.name, status, rates: rates.rates(of: status.workers, at: now), at: now)
         } catch {
             note(Note(.warning, "the status file could not be written: \(error)"))
         }
@@ -156,14 +194,30 @@ package final class RunShell: CoordinatorShell {
             note(
                 Note(.warning, "--insecure: no encryption, no keys; anyone who reaches this host can join the run"))
         }
-        guard let workers else { return nil }
+        guard let workers else { return desk?.nextLook }
         do throws(RuntimeError) {
             try workers.reap(now: now)
         } catch {
             note(Note(.error, error.description))
         }
         for text in workers.takeNotes() { note(Note(.warning, text)) }
-        return workers.nextDeadline
+        return [workers.nextDeadline, desk?.nextLook].compactMap(\.self).min()
+    }
+
+    package func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)] {
+        desk?.take(at: now) { note(Note(.warning, $0)) } ?? []
+    }
+
+    package func answer(_ answer: OperatorAnswer, number: UInt64) {
+        do throws(RuntimeError) {
+            try desk?.answer(answer, number: number)
+        } catch {
+            note(Note(.warning, error.description))
+        }
+    }
+
+    package func retire(process: Int32, host: String) {
+        if host == ProcessInfo.processInfo.hostName { workers?.retire(process: process) }
     }
 
     package func objection(to hello: Hello, key: PublicKey?) -> String? {

@@ -43,14 +43,14 @@ package struct StartJob {
         var options = try RecipeReader.load(path: recipe, overrides: overrides)
         if let name { options.name = name }
         try RunDirectory.check(name: options.name)
-        let layout = try LocalLayout(local, options: options.cluster)
+        let layout = try LocalLayout(local, options: options.cluster, shards: options.optimizer.shards)
         let listening = try ListenPlan(listen, encrypt: encrypt, insecure: insecure)
         if layout.isEmpty && listening.isEmpty {
             throw RuntimeError("with --local none nobody can work: give --listen, so that workers can join")
         }
         let directory = RunDirectory(runs: runs, name: options.name)
         if directory.exists {
-            if let finished = try finishedOutcome(directory) { return finished }
+            if let finished = try finishedOutcome(directory, stepCount: options.schedule.steps) { return finished }
             guard resume else {
                 throw RuntimeError(
                     "the run `\(options.name)` exists: go on with --resume, give another --name, "
@@ -63,18 +63,22 @@ package struct StartJob {
         ).run()
     }
 
-    /// A run that is complete is shown again, not run again.
-    private func finishedOutcome(_ directory: RunDirectory) throws -> Int32? {
+    /// A run that is complete is shown again, not run again, unless it is to have more steps.
+    private func finishedOutcome(_ directory: RunDirectory, stepCount: Int) throws -> Int32? {
         let store = try RunStore(reading: directory.store)
-        guard case .completed? = try store.outcome() else { return nil }
-        Output.line("The run `\(directory.name)` is complete; start it again under another --name.")
+        guard case .completed(let step)? = try store.outcome() else { return nil }
+        if resume, stepCount > step { return nil }
+        Output.line(
+            "The run `\(directory.name)` is complete: give it more steps (--resume --set schedule.steps=N), "
+                + "or start it again under another --name.")
         for line in beforeAndAfter(try store.evaluations()) { Output.line(line) }
         return 0
     }
 
-    /// A resumed run keeps its recipe; only what does not change the result may differ.
+    /// A resumed run keeps its recipe; only what does not change the steps that are trained may differ. Another number
+    /// of steps may: a learning rate that decays does so towards the new end from here on.
     private func resumedOptions(_ given: RunOptions, _ directory: RunDirectory) throws -> RunOptions {
-        var kept = try Subject.readOptions(directory)
+        let kept = try Subject.readOptions(directory)
         var comparable = given
         comparable.cluster = kept.cluster
         comparable.checkpoint = kept.checkpoint
@@ -83,12 +87,26 @@ package struct StartJob {
         guard comparable == kept else {
             throw RuntimeError(
                 "the recipe differs from the one the run `\(directory.name)` was started with "
-                    + "(\(directory.shown)/recipe.yaml): resume with that recipe, or start another --name")
+                    + "(\(directory.shown)/recipe.yaml): \(StartJob.difference(comparable, kept)); resume with "
+                    + "that recipe, or start another --name; only schedule.steps, evaluation, checkpoint and cluster "
+                    + "may change")
         }
-        kept.cluster = given.cluster
-        kept.checkpoint = given.checkpoint
-        kept.schedule.steps = given.schedule.steps
-        return kept
+        let trained = try RunStore(reading: directory.store).stepMetrics().last?.step ?? 0
+        guard given.schedule.steps >= trained else {
+            throw RuntimeError(
+                "schedule.steps is \(given.schedule.steps), but the run `\(directory.name)` has trained \(trained) "
+                    + "steps: give at least as many")
+        }
+        return given
+    }
+
+    /// The first line in which two recipes differ.
+    static func difference(_ given: RunOptions, _ kept: RunOptions) -> String {
+        func lines(_ options: RunOptions) -> [String] {
+            RecipeReader.render(options).split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+        }
+        let pair = zip(lines(given), lines(kept)).first { $0 != $1 }
+        return pair.map { "expected `\($0.1)`, found `\($0.0)`" } ?? "one has keys that the other has not"
     }
 }
 
@@ -98,7 +116,8 @@ package struct LocalLayout: Equatable, Sendable {
     package var verifier: Int
     package var learner: Int
 
-    package init(_ text: String?, options: ClusterOptions) throws(RuntimeError) {
+    /// - Parameter shards: of a step's gradient: so many learners can share it.
+    package init(_ text: String?, options: ClusterOptions, shards: Int = 1) throws(RuntimeError) {
         rollout = options.localRollout
         verifier = options.localVerifier
         learner = options.localLearner
@@ -118,7 +137,11 @@ package struct LocalLayout: Equatable, Sendable {
             default: throw RuntimeError("--local \(text): unknown role `\(pair[0])`: rollout, verifier or learner")
             }
         }
-        guard learner <= 1 else { throw RuntimeError("--local \(text): one learner at most") }
+        guard learner <= shards else {
+            throw RuntimeError(
+                "--local \(text): \(shards == 1 ? "one learner" : "\(shards) learners") at most, as the recipe's "
+                    + "optimizer.shards says")
+        }
     }
 
     package var isEmpty: Bool { rollout + verifier + learner == 0 }
@@ -128,7 +151,7 @@ package struct LocalLayout: Equatable, Sendable {
         var list: [(roles: [WorkerRole], threads: Int)] = []
         for _ in 0..<rollout { list.append(([.rollout], max(1, cores / max(1, rollout)))) }
         for _ in 0..<verifier { list.append(([.verifier], 1)) }
-        for _ in 0..<learner { list.append(([.learner], max(1, cores))) }
+        for _ in 0..<learner { list.append(([.learner], max(1, cores / max(1, learner)))) }
         return list
     }
 }

@@ -10,8 +10,11 @@ package struct StatusFile {
     package init(path: String) { self.path = path }
 
     /// Written beside and renamed, so that a reader never sees half a file.
-    package func write(run: String, _ status: CoordinatorStatus, at now: MonotonicTime) throws {
-        let text = JSONText.object(members(run, status, now)) + "\n"
+    /// - Parameter rates: one a worker.
+    package func write(
+        run: String, _ status: CoordinatorStatus, rates: [WorkerRates.Rate], at now: MonotonicTime
+    ) throws {
+        let text = JSONText.object(members(run, status, rates, now)) + "\n"
         let temporary = path + ".tmp"
         try text.write(toFile: temporary, atomically: false, encoding: .utf8)
         guard rename(temporary, path) == 0 else {
@@ -27,15 +30,23 @@ package struct StatusFile {
     }
 
     private func members(
-        _ run: String, _ status: CoordinatorStatus, _ now: MonotonicTime
+        _ run: String, _ status: CoordinatorStatus, _ rates: [WorkerRates.Rate], _ now: MonotonicTime
     ) -> [(String, JSONText.Value)] {
-        let workers = status.workers.map { worker in
+        let counters = status.counters
+        let workers = zip(status.workers, rates).map { worker, rate in
             JSONText.Value.object([
                 ("name", .string(worker.name)), ("host", .string(worker.host)),
-                ("reachable", .bool(worker.isReachable)),
+                ("reachable", .bool(worker.isReachable)), ("draining", .bool(worker.isDraining)),
                 ("roles", .array(worker.roles.map { .string($0.rawValue) })),
                 ("version", worker.version.map { .integer(Int($0.rawValue)) } ?? .null),
                 ("leases", .integer(worker.leaseCount)), ("completions", .integer(worker.completionCount)),
+                ("tokens", .integer(worker.tokenCount)), ("verdicts", .integer(worker.verdictCount)),
+                ("steps", .integer(worker.stepCount)),
+                ("token_share", Self.share(worker.tokenCount, of: counters.tokenCount)),
+                ("verdict_share", Self.share(worker.verdictCount, of: counters.verdictCount)),
+                ("tokens_per_second", .number(rate.tokensPerSecond)),
+                ("completions_per_second", .number(rate.completionsPerSecond)),
+                ("verdicts_per_second", .number(rate.verdictsPerSecond)),
                 ("silent_seconds", .number((now - worker.lastHeard).inSeconds)),
             ])
         }
@@ -43,11 +54,31 @@ package struct StatusFile {
             ("run", .string(run)), ("process", .integer(Int(getpid()))), ("step", .integer(status.step)),
             ("steps", .integer(status.stepCount)), ("phase", .string(status.phase)),
             ("groups_done", .integer(status.groupsDone)), ("groups_needed", .integer(status.groupsNeeded)),
+            ("policy_version", status.newestVersion.map { .integer(Int($0.rawValue)) } ?? .null),
+            ("checkpoint_step", .integer(status.checkpointStep)),
             ("workers", .array(workers)),
-            ("no_verdict_count", .integer(status.counters.noVerdictCount)),
-            ("released_leases", .integer(status.counters.releaseCount)),
-            ("duplicate_results", .integer(status.counters.duplicateCount)),
-            ("faults", .integer(status.counters.faultCount)),
+            ("completions", .integer(counters.completionCount)), ("tokens", .integer(counters.tokenCount)),
+            ("verdicts", .integer(counters.verdictCount)),
+            ("tokens_per_second", .number(rates.reduce(0) { $0 + $1.tokensPerSecond })),
+            ("no_verdict_count", .integer(counters.noVerdictCount)),
+            ("released_leases", .integer(counters.releaseCount)),
+            ("duplicate_results", .integer(counters.duplicateCount)),
+            ("faults", .integer(counters.faultCount)), ("spot_checks", .integer(counters.spotCheckCount)),
+            ("spot_checks_skipped", .integer(counters.spotCheckSkippedCount)),
+            ("last_faults", .array(status.faults.map { fault($0, now) })),
         ]
+    }
+
+    private func fault(_ fault: Fault, _ now: MonotonicTime) -> JSONText.Value {
+        let time = Date(timeIntervalSinceNow: -(now - fault.at).inSeconds)
+        return .object([
+            ("at", .string(time.formatted(.iso8601))), ("kind", .string(fault.kind.rawValue)),
+            ("step", .integer(fault.step)), ("worker", fault.worker.map { .string($0) } ?? .null),
+            ("lease", fault.lease.map { .string($0.words) } ?? .null), ("text", .string(fault.text)),
+        ])
+    }
+
+    private static func share(_ count: Int, of total: Int) -> JSONText.Value {
+        total == 0 ? .null : .number(Double(count) / Double(total))
     }
 }

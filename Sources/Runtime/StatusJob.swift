@@ -7,6 +7,8 @@ import RunStore
 import Telemetry
 
 package struct StatusJob {
+    private static let faultsShown = 10
+
     var name: String?
     var json: Bool
     var runs: String
@@ -51,6 +53,7 @@ package struct StatusJob {
                     + "(\(percent(interval.lowerBound)) to \(percent(interval.upperBound)))")
         }
         if running, let live { for line in workerLines(live) { Output.line(line) } }
+        if let live { for line in faultLines(live) { Output.line(line) } }
         return 0
     }
 
@@ -68,18 +71,37 @@ package struct StatusJob {
 
     private func workerLines(_ live: [String: Any]) -> [String] {
         guard let workers = live["workers"] as? [[String: Any]] else { return [] }
-        var lines = ["  workers: \(workers.count)"]
+        var rows = [["worker", "roles", "policy", "leases", "completions", "share", "tokens/s", "verdicts", "heard"]]
         for worker in workers {
-            let roles = (worker["roles"] as? [String] ?? []).joined(separator: "+")
-            let version = (worker["version"] as? Int).map { "policy \($0)" } ?? "no policy yet"
-            lines.append(
-                "    \(worker["name"] ?? ""): \(roles), \(version), \(worker["leases"] ?? 0) leases, "
-                    + "\(worker["completions"] ?? 0) completions, heard "
-                    + "\(rounded(worker["silent_seconds"] as? Double ?? 0)) s ago")
+            var name = worker["name"] as? String ?? ""
+            if worker["reachable"] as? Bool == false { name += " (unreachable)" }
+            if worker["draining"] as? Bool == true { name += " (draining)" }
+            rows.append([
+                name, (worker["roles"] as? [String] ?? []).joined(separator: "+"),
+                (worker["version"] as? Int).map { "\($0)" } ?? "none", "\(worker["leases"] ?? 0)",
+                "\(worker["completions"] ?? 0)", (worker["token_share"] as? Double).map(DisplayText.percent) ?? "",
+                rounded(worker["tokens_per_second"] as? Double ?? 0), "\(worker["verdicts"] ?? 0)",
+                "\(rounded(worker["silent_seconds"] as? Double ?? 0)) s ago",
+            ])
         }
+        var lines = ["  workers: \(workers.count)"]
+        if !workers.isEmpty { lines += DisplayText.aligned(rows, gap: 2).map { "    " + $0 } }
         let counters = ["no_verdict_count", "released_leases", "duplicate_results", "faults"]
         lines.append("  " + counters.map { "\($0) \(live[$0] ?? 0)" }.joined(separator: ", "))
         return lines
+    }
+
+    /// The newest last; `--json` and the log have more.
+    private func faultLines(_ last: [String: Any]) -> [String] {
+        guard let faults = last["last_faults"] as? [[String: Any]], !faults.isEmpty else { return [] }
+        let rows = faults.suffix(Self.faultsShown).map { fault -> [String] in
+            let lease = (fault["lease"] as? String).map { " [\($0)]" } ?? ""
+            return [
+                fault["at"] as? String ?? "", "step \(fault["step"] ?? 0)", fault["kind"] as? String ?? "",
+                DisplayText.printable(fault["text"] as? String ?? "") + lease,
+            ]
+        }
+        return ["  last faults:"] + DisplayText.aligned(rows, gap: 2).map { "    " + $0 }
     }
 
     private func jsonObject(

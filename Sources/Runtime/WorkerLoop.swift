@@ -26,8 +26,10 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     /// Welcomes whose bundle the compute thread has not taken yet, and what came meanwhile.
     private var configurations = 0
     private var early: [ComputeOrder] = []
-    /// Orders to train whose reference policy is on its way.
+    /// Orders whose reference policy is on its way.
     private var waiting: [(reference: PolicyManifest, lease: LeaseIdentifier, order: WorkOrder)] = []
+    /// Orders to train whose parts of the gradient are on their way.
+    private var gathering: [LeaseIdentifier: WorkOrder] = [:]
 
     package init(
         link: consuming Link, core: WorkerCore, wake: WakePipe, compute: ComputeThread,
@@ -111,8 +113,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
                 if references.isEmpty {
                     handle(.workFinished(lease, report))
                 } else {
-                    uploads[lease] = report
-                    blobs.orders.put(.upload(lease, references))
+                    upload(lease, report, references)
                 }
             }
         }
@@ -123,13 +124,29 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             case .bundleFailed(let reason): handle(.leave(reason: "the model bundle could not be fetched: \(reason)"))
             case .fetched(let manifest): fetched(manifest)
             case .fetchFailed(let manifest, let reason): fetchFailed(manifest, reason)
+            case .fetchedParts(let lease):
+                if let order = gathering.removeValue(forKey: lease) { submit(.start(lease, order)) }
+            case .fetchPartsFailed(let lease, let reason):
+                gathering[lease] = nil
+                let words = "a part of the gradient: \(reason)"
+                handle(.workFinished(lease, .failed(reason: words, retryable: true)))
             case .uploaded(let lease):
                 if let report = uploads.removeValue(forKey: lease) { handle(.workFinished(lease, report)) }
+            case .note(let note): log(note)
             case .uploadFailed(let lease, let reason):
                 uploads[lease] = nil
                 handle(.workFinished(lease, .failed(reason: reason, retryable: true)))
             }
         }
+    }
+
+    private mutating func upload(_ lease: LeaseIdentifier, _ report: WorkReport, _ references: [BlobReference]) {
+        var isPart = false
+        if case .gradient = report { isPart = true }
+        // Nobody waits for a part that was cancelled: the core says so.
+        if isPart, !core.isRunning(lease) { return handle(.workFinished(lease, report)) }
+        uploads[lease] = report
+        blobs.orders.put(.upload(lease, references, once: isPart))
     }
 
     /// Work may arrive while the model bundle is still on its way: it waits, in order.
@@ -178,16 +195,31 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
         case .loadPolicy(let manifest): blobs.orders.put(.fetch(manifest))
         case .restartLearner(let manifest): submit(.restartLearner(manifest))
         case .startWork(let lease, let order):
-            if case .train(let assignment, _) = order, let reference = assignment.reference {
-                waiting.append((reference, lease, order))
-                blobs.orders.put(.fetch(reference))
-            } else {
-                submit(.start(lease, order))
-            }
+            start(lease, order)
         case .cancelWork(let lease): submit(.cancel(lease))
+        case .discardBlobs(let references): blobs.orders.put(.discard(references))
         case .note(let note): log(note)
         case .exit(let reason, let failure): exit = (reason, failure)
         }
+    }
+
+    /// At once, or when what it needs is here.
+    private mutating func start(_ lease: LeaseIdentifier, _ order: WorkOrder) {
+        let reference: PolicyManifest?
+        switch order {
+        case .train(let assignment, _):
+            let parts = assignment.parts.compactMap(\.blob)
+            if !parts.isEmpty {
+                gathering[lease] = order
+                return blobs.orders.put(.fetchParts(lease, parts))
+            }
+            reference = assignment.reference
+        case .gradient(let assignment, _): reference = assignment.reference
+        default: reference = nil
+        }
+        guard let reference else { return submit(.start(lease, order)) }
+        waiting.append((reference, lease, order))
+        blobs.orders.put(.fetch(reference))
     }
 
     /// Why `run` returned.

@@ -12,7 +12,8 @@ package struct Reference: Equatable, Sendable {
     /// Metrics that must not depend on time or on the cluster.
     static func comparable(_ metrics: StepMetrics) -> [StepMetrics.Value] {
         metrics.values.filter { value in
-            !value.name.hasPrefix("seconds") && !value.name.hasSuffix("per_second") && value.name != "workers"
+            !value.name.hasPrefix("seconds") && !value.name.hasSuffix("per_second")
+                && !["workers", "learners"].contains(value.name)
         }
     }
 }
@@ -110,7 +111,7 @@ struct Ledger: Sendable {
         case .finish(let outcome):
             isFinished = true
             if case .completed = outcome { checkEverythingEmitted() }
-        case .drawPrompts, .reportEvaluation, .forgetBlobs, .note: break
+        case .drawPrompts, .reportEvaluation, .forgetBlobs, .removeBlobs, .note, .answer, .retire: break
         }
     }
 
@@ -135,6 +136,14 @@ struct Ledger: Sendable {
                 let expected = UInt64(max(0, assignment.prompt.key.step - 1 - lag))
                 if version.rawValue != expected { fail("\(assignment.prompt.key) is sampled with version \(version)") }
                 dispatched.append(assignment.prompt.key)
+            }
+        case .gradient(let lease, let assignment):
+            use(lease)
+            let version = assignment.base
+            let isProven =
+                proven[peer]?.version == version && proven[peer]?.weightsHash == durable[version]
+            if !assignment.keep, !isProven {
+                fail("gradients only after proof: step \(assignment.step) went to a helper without version \(version)")
             }
         case .verify(let lease, _), .train(let lease, _), .pretrain(let lease, _), .saveCheckpoint(let lease):
             use(lease)

@@ -5,10 +5,11 @@ package struct Marks: Equatable, Sendable {
         case connectionBroken = 0
         case connectionMadeAnew, messageDuplicated, linkClogged
         case workerCrashed, coordinatorCrashed, crashedBetweenEffects, storeFailed
-        case interrupted, paused, runFailed
+        case interrupted, paused, drained, runFailed
         case workFailed, noVerdict, malformed, workHung, loadFailed, wrongHash
         case rewound, learnerKeptOverReconnect, leaseReleased, resultLateOrTwice, workerRefused
         case moreDrawn, groupDropped, batchShed, groupRecovered, learnerRestarted
+        case gradientKept, gradientHandedIn, gradientMoved
     }
     private var counts = Array(repeating: 0, count: Mark.allCases.count)
     package init() {}

@@ -23,6 +23,8 @@ package struct Scenario: Equatable, Sendable {
     /// The roles of each worker; every role appears.
     package var workers: [[WorkerRole]]
     package var slots: Int
+    /// A worker in this place answers with other tokens than the policy samples, and log-probs to match.
+    package var liar: Int?
     package var faults: FaultRates
     /// How long the world is bad before it heals.
     package var badTime: Duration
@@ -45,14 +47,24 @@ package struct Scenario: Equatable, Sendable {
         options.cluster.leaseSeconds = 20
         options.cluster.verificationAttempts = 4
         options.cluster.noVerdictShareLimit = 1
+        // Dice of their own: what the others show stays as it is.
+        var learnerDice = SimulationDice(seed: seed ^ 0x1EA2)
+        options.optimizer.shards = 1 << learnerDice.integer(0...3)
         self.options = options
         evaluationPromptCount = dice.integer(1...4)
         isPretrained = dice.chance(0.25)
-        replayTokensLimit = dice.chance(0.3) ? dice.integer(1...60) : 1_000_000
+        replayTokensLimit = dice.chance(0.3) ? dice.integer(1...20) : 1_000_000
         workers = Self.workers(size, &dice)
+        if options.optimizer.shards > 1 {
+            for _ in 0..<learnerDice.integer(0...3) {
+                workers.append(learnerDice.chance(0.2) ? [.learner, .rollout] : [.learner])
+            }
+        }
         slots = dice.integer(1...4)
         faults = FaultRates(&dice)
         badTime = .seconds(dice.integer(20...200))
+        faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
+        self.options.cluster.spotCheck = dice.chance(0.7) ? 0 : dice.share()
         if size == .vast { makeVast() }
     }
 
@@ -65,6 +77,7 @@ package struct Scenario: Equatable, Sendable {
         options.evaluation.everySteps = 0
         options.cluster.heartbeatSeconds = 60
         options.cluster.leaseSeconds = 120
+        options.cluster.spotCheck = 0
         isPretrained = false
         workers =
             Array(repeating: [.rollout], count: 8000) + Array(repeating: [.verifier], count: 1990)
@@ -137,6 +150,7 @@ package struct FaultRates: Equatable, Sendable {
     package var clogged = 0.0
     package var interrupted = 0.0
     package var paused = 0.0
+    package var drained = 0.0
 
     package static let none = FaultRates()
     private init() {}

@@ -66,22 +66,51 @@ package struct ScriptedLearner: Equatable, Sendable {
     package private(set) var version = PolicyVersion.base
     package private(set) var weights: Digest
     package private(set) var optimizer: Digest
+    /// Parts of a gradient that it keeps for the step it will make.
+    private var kept: [ShardRange: Digest] = [:]
+    private let shardCount: Int
     private static let freshOptimizer = Fingerprint(3).digest
 
-    package init(from manifest: PolicyManifest) {
+    package init(from manifest: PolicyManifest, shardCount: Int = 1) {
+        self.shardCount = shardCount
         version = manifest.version
         weights = manifest.weightsHash
         optimizer = manifest.optimizer?.digest ?? Self.freshOptimizer
     }
 
+    /// - Parameter blob: the gradient in a blob; nil for one that does not exist.
+    /// - Returns: nil when a part of the gradient is nowhere.
+    package mutating func train(
+        _ assignment: TrainingAssignment, parts blob: (Digest) -> Digest?
+    ) -> TrainingReport? {
+        var gradients: [ShardRange: Digest] = [:]
+        for part in assignment.parts {
+            gradients[part.shards] = part.blob.map { blob($0.digest) } ?? kept[part.shards]
+        }
+        guard let sum = ScriptedGradient.sum(.whole(shardCount), of: gradients) else { return nil }
+        return train(assignment, isEmpty: false) { $0.absorb(sum) }
+    }
+
+    package mutating func keep(_ gradient: Digest, of shards: ShardRange) { kept[shards] = gradient }
+
     package mutating func train(_ assignment: TrainingAssignment, _ groups: [CompletionGroup]) -> TrainingReport {
+        train(assignment, isEmpty: groups.isEmpty) { [shardCount] print in
+            guard shardCount > 1 else { return ScriptedGradient.absorb(groups, into: &print) }
+            print.absorb(ScriptedGradient.of(groups, shards: .whole(shardCount), shardCount: shardCount))
+        }
+    }
+
+    private mutating func train(
+        _ assignment: TrainingAssignment, isEmpty: Bool, absorbing absorb: (inout Fingerprint) -> Void
+    ) -> TrainingReport {
+        kept = [:]
         var print = Fingerprint(4)
         print.absorb(weights)
         print.absorb(optimizer)
         print.absorb(assignment.step)
         print.absorb(assignment.learningRate.bitPattern)
-        for group in groups { Self.absorb(group, into: &print) }
-        if !groups.isEmpty {
+        if !isEmpty {
+            absorb(&print)
             weights = print.digest
             print.absorb(5)
             optimizer = print.digest
@@ -109,19 +138,5 @@ package struct ScriptedLearner: Equatable, Sendable {
             metrics: [
                 StepMetrics.Value(name: "loss", value: 0.5), StepMetrics.Value(name: "gradient_norm", value: 1),
             ])
-    }
-
-    private static func absorb(_ group: CompletionGroup, into print: inout Fingerprint) {
-        print.absorb(group.prompt.key.step)
-        print.absorb(group.prompt.key.ordinal)
-        for token in group.prompt.tokens { print.absorb(Int(token)) }
-        for completion in group.completions {
-            print.absorb(completion.tokens.count)
-            for token in completion.tokens { print.absorb(Int(token)) }
-            for logProb in completion.policyLogProbs { print.absorb(UInt64(logProb.bitPattern)) }
-            for version in completion.versions { print.absorb(version.rawValue) }
-        }
-        for verdict in group.verdicts { print.absorb(UInt64(verdict.outcome.rawValue)) }
-        for reward in group.rewards { print.absorb(reward.bitPattern) }
     }
 }

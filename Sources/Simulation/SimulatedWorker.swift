@@ -29,9 +29,11 @@ struct SimulatedWorker: Sendable {
     private var learner: ScriptedLearner?
     private var open: [LeaseIdentifier] = []
     private var training: LeaseIdentifier?
+    private let shardCount: Int
     private var busyUntil = MonotonicTime.zero
 
-    init(index: Int, roles: [WorkerRole]) {
+    init(index: Int, roles: [WorkerRole], shardCount: Int) {
+        self.shardCount = shardCount
         self.index = index
         self.roles = roles
     }
@@ -94,7 +96,7 @@ struct SimulatedWorker: Sendable {
         guard policy?.version == manifest.version, policy?.weightsHash == manifest.weightsHash else {
             return "\(name) is to restart its learner from a policy that it does not hold"
         }
-        learner = ScriptedLearner(from: manifest)
+        learner = ScriptedLearner(from: manifest, shardCount: shardCount)
         return nil
     }
 
@@ -105,7 +107,10 @@ struct SimulatedWorker: Sendable {
     }
 
     /// Does the work at the moment it is done.
-    mutating func finish(_ lease: LeaseIdentifier, _ order: WorkOrder) -> Result {
+    /// - Parameter gradients: what lies in blobs.
+    mutating func finish(
+        _ lease: LeaseIdentifier, _ order: WorkOrder, gradients: inout [Digest: Digest]
+    ) -> Result {
         guard open.contains(lease) else { return .cancelled }
         open.removeAll { $0 == lease }
         switch order {
@@ -117,12 +122,19 @@ struct SimulatedWorker: Sendable {
             return .report(.completions(completions, seconds: 1))
         case .verify(let assignment):
             return .report(.verdicts(ScriptedWork.verdicts(for: assignment), seconds: 1))
+        case .gradient(let assignment, let groups):
+            return gradient(assignment, groups, lease, &gradients)
         case .train(let assignment, let groups):
             guard learner?.version == assignment.base, groups.count == assignment.groupCount else {
                 let found = learner.map { "\($0.version.rawValue)" } ?? "nothing"
                 return .violation("\(name) trains step \(assignment.step) from \(found)")
             }
-            guard let report = learner?.train(assignment, groups) else { return .cancelled }
+            let made =
+                assignment.parts.isEmpty
+                ? learner?.train(assignment, groups) : learner?.train(assignment, parts: { gradients[$0] })
+            guard let report = made else {
+                return .violation("\(name) makes step \(assignment.step) of a gradient that is gone")
+            }
             return .report(.trained(report, seconds: 1))
         case .pretrain(let assignment):
             guard let report = learner?.pretrain(assignment) else {
@@ -135,6 +147,30 @@ struct SimulatedWorker: Sendable {
         case .score:
             return .report(.scored([]))
         }
+    }
+
+    private mutating func gradient(
+        _ assignment: GradientAssignment, _ groups: [CompletionGroup], _ lease: LeaseIdentifier,
+        _ gradients: inout [Digest: Digest]
+    ) -> Result {
+        let held = assignment.keep ? learner?.version : policy?.version
+        guard held == assignment.base, groups.count == assignment.groupCount else {
+            let found = held.map { "\($0.rawValue)" } ?? "nothing"
+            return .violation("\(name) computes a gradient of step \(assignment.step) from \(found)")
+        }
+        let gradient = ScriptedGradient.of(groups, shards: assignment.shards, shardCount: shardCount)
+        var part = GradientPart(
+            shards: assignment.shards, blob: nil,
+            sums: [StepMetrics.Value(name: "loss", value: Double(assignment.shards.count))])
+        if assignment.keep {
+            learner?.keep(gradient, of: assignment.shards)
+        } else {
+            var print = Fingerprint(lease.rawValue)
+            print.absorb(gradient)
+            part.blob = BlobReference(digest: print.digest, byteCount: 32)
+            gradients[print.digest] = gradient
+        }
+        return .report(.gradient(step: assignment.step, part, seconds: 1))
     }
 
     /// Training failed half-way: its state is of no use.

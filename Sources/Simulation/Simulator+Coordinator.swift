@@ -17,6 +17,7 @@ extension Simulator {
         coordinator = Coordinator(options: scenario.options, start: start)
         coordinatorTickAt = nil
         drawnSteps = []
+        drained = []
         duplicateCount = 0
         tell(.start)
     }
@@ -28,7 +29,8 @@ extension Simulator {
             guard var core = coordinator else { return }
             coordinator = nil
             let event = events.removeFirst()
-            var effects = core.handle(event, at: now)
+            // As when several messages have arrived: what follows from this one waits for the next, or for the tick.
+            var effects = core.handle(event, at: now, isMoreComing: burstDice.chance(0.3))
             if let broken = core.violatedInvariant { fail(broken) }
             coordinator = core
             trace.absorb(effects.count)
@@ -83,8 +85,11 @@ extension Simulator {
             // Every restart says this too, before anything is drawn.
             if !drawnSteps.isEmpty { marks.hit(.rewound) }
         case .forgetBlobs(let version): forgottenBefore = max(forgottenBefore, version)
+        case .removeBlobs(let blobs):
+            for blob in blobs { gradients[blob.digest] = nil }
         case .finish(let outcome): finish(outcome)
-        case .report, .reportEvaluation, .note: break
+        case .report, .reportEvaluation, .note, .answer: break
+        case .retire(let process, let host): drained.append("w\(host.dropFirst("host".count)).\(process)")
         }
         return nil
     }
@@ -123,7 +128,8 @@ extension Simulator {
     }
 
     private mutating func scheduleCoordinatorTick() {
-        guard let deadline = coordinator?.nextDeadline else { return }
+        let settling = coordinator?.isUnsettled == true ? now + .milliseconds(1) : nil
+        guard let deadline = [settling, coordinator?.nextDeadline].compactMap(\.self).min() else { return }
         if let tickAt = coordinatorTickAt, tickAt <= deadline { return }
         coordinatorTickAt = deadline
         queue.schedule(.coordinatorTicks(epoch: epoch), at: deadline)
@@ -136,6 +142,14 @@ extension Simulator {
             if chance(0.5) { queue.schedule(.disconnected(peer, epoch: epoch), at: now + dice.duration(0...100_000)) }
             return
         }
+        switch message {
+        case .rollout, .verify:
+            let link = network[connection]
+            if drained.contains("w\(link.worker).\(link.incarnation)") {
+                fail("a drained worker is given work: \(message)")
+            }
+        default: break
+        }
         transmit(message, on: connection, isUp: false)
     }
 
@@ -146,7 +160,14 @@ extension Simulator {
                 if note.text.contains("given to another") { marks.hit(.leaseReleased) }
                 if note.text.contains("is refused") { marks.hit(.workerRefused) }
                 if note.text.contains("paused") { marks.hit(.paused) }
+            case .send(.shutdown, _):
+                if coordinator?.isFinished == false { marks.hit(.drained) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
+            case .send(.gradient(_, let assignment), _):
+                marks.hit(assignment.keep ? .gradientKept : .gradientHandedIn)
+                if !sharedParts.insert([assignment.attempt, UInt64(assignment.shards.first)]).inserted {
+                    marks.hit(.gradientMoved)
+                }
             case .send(.train, _):
                 if case .received(.hello, _) = event { marks.hit(.learnerKeptOverReconnect) }
             default: break

@@ -64,7 +64,12 @@ extension Simulator {
             marks.hit(.interrupted)
             tell(dice.chance(0.8) ? .interrupt : .abandon)
         }
-        if chance(faults.paused), coordinator != nil { tell(.pause) }
+        if chance(faults.drained), coordinator != nil,
+            let worker = workers.filter({ $0.isAlive }).randomElement(&dice)
+        {
+            tell(.asked(.drain(worker: worker.name), number: 0))
+        }
+        if chance(faults.paused), coordinator != nil { tell(.asked(.pause(reason: nil), number: 0)) }
     }
 
     /// The operator mends what the run paused for.

@@ -45,6 +45,8 @@ extension Simulator {
             queue.schedule(connects, at: now + wait + dice.duration(1_000...50_000))
         case .configure, .note:
             break
+        case .discardBlobs(let blobs):
+            for blob in blobs { gradients[blob.digest] = nil }
         case .loadPolicy(let manifest):
             schedule(.load(manifest), of: index, taking: dice.duration(5_000...300_000))
         case .restartLearner(let manifest):
@@ -133,7 +135,7 @@ extension Simulator {
         if sabotage == .trainUnordered, case .train(let assignment, let groups) = order {
             order = .train(assignment, groups.reversed())
         }
-        switch workers[index].finish(lease, order) {
+        switch workers[index].finish(lease, order, gradients: &gradients) {
         case .cancelled: break
         case .violation(let text): fail(text)
         case .report(let report): tell(index, .workFinished(lease, distorted(report, order, of: index)))
@@ -146,7 +148,7 @@ extension Simulator {
             switch order {
             case .verify(let assignment): assignment.key
             case .rollout(let assignment): assignment.prompt.key
-            case .train, .pretrain, .saveCheckpoint, .score: nil
+            case .train, .gradient, .pretrain, .saveCheckpoint, .score: nil
             }
         return fails(key, scenario.faults.workFailed) ? .failed(reason: "an injected failure", retryable: true) : nil
     }
@@ -161,6 +163,15 @@ extension Simulator {
 
     private mutating func distorted(_ report: WorkReport, _ order: WorkOrder, of index: Int) -> WorkReport {
         switch report {
+        case .completions(var completions, let seconds) where scenario.liar == index:
+            guard case .rollout(let assignment) = order, assignment.prompt.key.purpose == .training else {
+                return report
+            }
+            completions[0].tokens[0] = (completions[0].tokens[0] + 1) % 100
+            let logProb = -Float(completions[0].tokens[0] + 1) / 64
+            completions[0].sampledLogProbs[0] = logProb
+            completions[0].policyLogProbs[0] = logProb
+            return .completions(completions, seconds: seconds)
         case .completions(let completions, let seconds):
             guard chance(scenario.faults.malformed) else { return report }
             marks.hit(.malformed)

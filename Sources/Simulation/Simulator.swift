@@ -54,6 +54,8 @@ package struct Simulator: Sendable {
     let scenario: Scenario
     let sabotage: Sabotage?
     var dice: SimulationDice
+    /// Which messages come in bursts; its own, so that everything else stays a seed's own too.
+    var burstDice: SimulationDice
     var queue = EventQueue<Occurrence>()
     var now = MonotonicTime.zero
     var network = SimulatedNetwork()
@@ -66,6 +68,10 @@ package struct Simulator: Sendable {
     var records: [Record] = []
     /// Blobs of versions before this one are gone.
     var forgottenBefore = PolicyVersion.base
+    /// Parts of gradients, by the blobs that they lie in.
+    var gradients: [Digest: Digest] = [:]
+    /// Attempt and first shard of each part of a gradient that was given out.
+    var sharedParts: Set<[UInt64]> = []
     var ledger: Ledger
     var marks = Marks()
     var trace: Fingerprint
@@ -76,6 +82,8 @@ package struct Simulator: Sendable {
     var violation: String?
     /// Steps whose prompts this coordinator's process asked for.
     var drawnSteps: [Int] = []
+    /// Names of workers that this coordinator was told to drain.
+    var drained: [String] = []
     var duplicateCount = 0
     /// How often work on this group was made to fail: fewer times than would change the result.
     var failureCounts: [GroupKey: Int] = [:]
@@ -91,9 +99,12 @@ package struct Simulator: Sendable {
         self.scenario = scenario
         self.sabotage = sabotage
         dice = SimulationDice(seed: scenario.seed ^ 0x5EED)
+        burstDice = SimulationDice(seed: scenario.seed ^ 0xB057)
         ledger = Ledger(scenario: scenario, reference: reference)
         trace = Fingerprint(scenario.seed)
-        workers = scenario.workers.enumerated().map { SimulatedWorker(index: $0, roles: $1) }
+        workers = scenario.workers.enumerated().map {
+            SimulatedWorker(index: $0, roles: $1, shardCount: scenario.options.optimizer.shards)
+        }
     }
 
     /// A seed: first the undisturbed run, then the disturbed one, which must make the same.
@@ -153,7 +164,7 @@ package struct Simulator: Sendable {
             coordinatorTickAt = nil
             tell(.tick)
         case .operatorResumes(let epoch):
-            if epoch == self.epoch { tell(.resume) }
+            if epoch == self.epoch { tell(.asked(.resume, number: 0)) }
         case .disconnected(let peer, let epoch):
             if epoch == self.epoch { tell(.disconnected(peer)) }
         case .arrivesUp(let connection, let message):

@@ -54,7 +54,7 @@ package enum DisplayText {
     }
 
     /// On one line and without control characters, so that a completion cannot move the cursor.
-    static func printable(_ text: String) -> String {
+    package static func printable(_ text: String) -> String {
         var printable = ""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -75,9 +75,9 @@ package final class RunLogFile: Sendable {
         if level >= .warning { echo(line) }
     }
 
-    /// "2026-11-24T10:28:45.063Z warning run=tiny step=3 worker=host-1 text", always one line.
+    /// "2026-11-24T10:28:45.063Z warning run=tiny step=3 worker=host-1 lease=7 text", always one line.
     static func line(time: Double, level: Logger.Level, metadata: Logger.Metadata, text: String) -> String {
-        let first = ["run", "step", "worker"]
+        let first = ["run", "step", "worker", "lease"]
         let names = first.filter { metadata[$0] != nil } + metadata.keys.filter { !first.contains($0) }.sorted()
         let pairs = names.compactMap { name in metadata[name].map { "\(name)=\(word("\($0)")) " } }.joined()
         return "\(timestamp(time)) \(level.rawValue) \(pairs)\(oneLine(text))"
@@ -143,10 +143,11 @@ package struct RunLogger: Sendable {
         logger[metadataKey: "run"] = "\(run)"
     }
 
-    package func log(_ note: Note, step: Int? = nil, worker: String? = nil) {
+    package func log(_ note: Note) {
         var metadata: Logger.Metadata = [:]
-        if let step { metadata["step"] = "\(step)" }
-        if let worker { metadata["worker"] = "\(worker)" }
+        if let step = note.step { metadata["step"] = "\(step)" }
+        if let worker = note.worker { metadata["worker"] = "\(worker)" }
+        if let lease = note.lease { metadata["lease"] = "\(lease.words)" }
         let level: Logger.Level =
             switch note.level {
             case .debug: .debug

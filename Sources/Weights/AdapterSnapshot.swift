@@ -34,12 +34,12 @@ package enum AdapterSnapshot {
             adapters.count == layout.elementCount,
             "\(adapters.count) adapter weights, the layout has \(layout.elementCount)")
         let description = Description(options: layout.options, base: base, baseHash: baseHash)
-        let writer = try SafetensorsWriter(
-            in: directory, tensors: layout.tensors, format: .float32, metadata: metadata(description))
-        try TensorEncoder(format: .float32, tensors: layout.tensors).encode(
+        let tensors = layout.tensors.stored(as: .float32)
+        let writer = try SafetensorsWriter(in: directory, tensors: tensors, metadata: metadata(description))
+        try TensorEncoder(tensors: tensors).encode(
             file: writer.file.path, values: TensorEncoder.backToBack(adapters), append: writer.append)
         let (blob, digests) = writer.finish()
-        let inner = WeightsHash.combine(tensors: layout.tensors, format: .float32, digests: digests)
+        let inner = WeightsHash.combine(tensors: tensors, digests: digests)
         let path = try writer.file.commit(as: "\(blob.digest)")
         return Snapshot.Written(blob: blob, weightsHash: hash(description, adapters: inner), path: path)
     }
@@ -65,7 +65,7 @@ package enum AdapterSnapshot {
         let file = try SafetensorsFile(path)
         let description = try check(file, holds: layout)
         let inner = WeightsHash.compute(
-            tensors: layout.tensors, format: .float32, bytes: file.dataBytes, parallel: parallel)
+            tensors: layout.tensors.stored(as: .float32), bytes: file.dataBytes, parallel: parallel)
         let hash = hash(description, adapters: inner)
         try Snapshot.check(hash, expecting: expected, file: path)
         withExtendedLifetime(file) { ElementType.float32.decode(file.dataBytes, into: adapters) }

@@ -3,14 +3,11 @@
 import CKernels
 import Rollouts
 
-/// A snapshot that stays as it is, mapped into memory: its pages are the system's to drop and read again. A removed
-/// file stays readable here.
+/// A snapshot that stays as it is while adapters over it learn.
 package final class BaseWeights {
     package let blob: BlobReference
     package let weightsHash: Digest
-    private let config: ModelConfig
-    private let file: SafetensorsFile
-    private let type: ElementType
+    private let snapshot: MappedSnapshot
 
     /// - Parameters:
     ///   - blob: what the file is.
@@ -19,21 +16,18 @@ package final class BaseWeights {
         file path: String, blob: BlobReference, config: ModelConfig, expecting expected: Digest,
         parallel: ParallelLoop = WeightsHash.concurrently
     ) throws(WeightsError) {
-        let file = try SafetensorsFile(path)
-        let format = try Snapshot.check(file, holds: config.tensors)
-        let hash = WeightsHash.compute(
-            tensors: config.tensors, format: format, bytes: file.dataBytes, parallel: parallel)
-        guard hash == expected else {
+        snapshot = try MappedSnapshot(file: path, config: config, expecting: nil, parallel: parallel)
+        weightsHash = snapshot.weightsHash
+        self.blob = blob
+        guard weightsHash == expected else {
             throw WeightsError(
-                file: path, subject: "weights hash of the base model", found: "\(hash)", expected: "\(expected)",
+                file: path, subject: "weights hash of the base model", found: "\(weightsHash)",
+                expected: "\(expected)",
                 advice: "the adapters belong to another base, or the file is damaged: fetch it again")
         }
-        self.blob = blob
-        self.config = config
-        self.file = file
-        weightsHash = hash
-        type = format.elementType
     }
+
+    private var config: ModelConfig { snapshot.config }
 
     /// The whole adapted model.
     /// - Parameters:
@@ -43,10 +37,7 @@ package final class BaseWeights {
         _ adapters: UnsafeBufferPointer<Float>, _ layout: AdapterLayout,
         into parameters: UnsafeMutableBufferPointer<Float>, parallel: ParallelLoop = WeightsHash.concurrently
     ) {
-        precondition(
-            parameters.count == config.elementCount,
-            "room for \(parameters.count) parameters of a model of \(config.elementCount)")
-        type.decode(file.dataBytes, into: parameters)
+        snapshot.decode(into: parameters)
         update(adapters, layout, in: parameters, present: true, parallel: parallel)
     }
 
@@ -85,11 +76,9 @@ package final class BaseWeights {
         }
         let rank = layout.options.rank
         let scale = layout.scale
-        let type = type
-        let data = file.dataBytes
         // Guard: each part writes its own rows of its own tensor and reads what nobody writes; the loop ends before
         // the memory does.
-        nonisolated(unsafe) let (from, to, base) = (values, weights, data)
+        nonisolated(unsafe) let (from, to, base) = (values, weights, snapshot)
         parallel(parts.count) { index in
             let mode = floating_mode_enter()
             defer { floating_mode_leave(mode) }
@@ -97,15 +86,11 @@ package final class BaseWeights {
             let start = module.weight + rows.lowerBound * module.inputs
             let count = rows.count * module.inputs
             if !present {
-                let bytes = type.blockBytes
-                type.decode(
-                    UnsafeRawBufferPointer(rebasing: base[start * bytes..<(start + count) * bytes]),
-                    into: UnsafeMutableBufferPointer(start: to + start, count: count))
+                base.decode(from: start, into: UnsafeMutableBufferPointer(start: to + start, count: count))
             }
             adapter_merge(
                 to + start, from + module.a, from + module.b + rows.lowerBound * rank, scale, Int64(rows.count),
                 Int64(module.inputs), Int64(rank))
         }
-        withExtendedLifetime(file) {}
     }
 }

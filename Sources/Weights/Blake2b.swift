@@ -1,10 +1,9 @@
 // What is the BLAKE2b-256 hash of these bytes?
 
 import CSodium
-import Foundation
 import Rollouts
 
-/// BLAKE2b with 32 bytes of output and no key, fed piece by piece. One thread at a time.
+/// BLAKE2b with 32 bytes of output and no key, fed piece by piece. One thread at a time. Large data: `TreeHash`.
 final class Blake2b {
     /// libsodium picks the CPU's fastest implementation here, once.
     private static let isReady = sodium_init() >= 0
@@ -42,23 +41,4 @@ final class Blake2b {
     }
 
     static func hash(_ bytes: [UInt8]) -> Digest { bytes.withUnsafeBytes { hash($0) } }
-
-    /// Hash and size of a whole file, read in pieces.
-    static func hash(file path: String) throws(WeightsError) -> BlobReference {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .system("open", file: path, code: errno) }
-        defer { close(descriptor) }
-        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
-        defer { piece.deallocate() }
-        let hash = Blake2b()
-        var byteCount = 0
-        while true {
-            let count = Foundation.read(descriptor, piece.baseAddress, piece.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw .system("read", file: path, code: errno) }
-            if count == 0 { return BlobReference(digest: hash.finish(), byteCount: byteCount) }
-            hash.update(UnsafeRawBufferPointer(rebasing: piece[..<count]))
-            byteCount += count
-        }
-    }
 }

@@ -3,7 +3,7 @@
 import Foundation
 import Rollouts
 
-/// A folder of files, each named by its BLAKE2b-256 in hexadecimal. A file under such a name was verified before it
+/// A folder of files, each named by its `TreeHash` in hexadecimal. A file under such a name was verified before it
 /// got the name and is never changed, so its presence is enough; `verify` is for disks that rot.
 ///
 /// Several processes may use one folder: names are only ever made by renaming whole files.
@@ -23,19 +23,20 @@ package struct BlobStore: Sendable {
     }
 
     /// Stores bytes at hand.
-    package func insert(_ bytes: [UInt8]) throws(WeightsError) -> BlobReference {
-        let reference = BlobReference(digest: Blake2b.hash(bytes), byteCount: bytes.count)
+    /// - Parameter durable: whether they must survive a loss of power.
+    package func insert(_ bytes: [UInt8], durable: Bool = true) throws(WeightsError) -> BlobReference {
+        let reference = BlobReference(digest: TreeHash.hash(bytes), byteCount: bytes.count)
         if contains(reference) { return reference }
         let file = try TemporaryFile(in: directory, expectedBytes: bytes.count)
         try file.write(bytes)
-        try file.commit(as: "\(reference.digest)")
+        try file.commit(as: "\(reference.digest)", durable: durable)
         return reference
     }
 
     /// Takes a finished file into the store: verifies, syncs and renames it, copying where it lies on another file
     /// system. The file is left where it was when this throws.
     package func adopt(_ temporaryFile: String, as reference: BlobReference) throws(WeightsError) {
-        try reference.check(Blake2b.hash(file: temporaryFile), file: temporaryFile)
+        try reference.check(TreeHash.hash(file: temporaryFile), file: temporaryFile)
         let destination = path(for: reference)
         if rename(temporaryFile, destination) != 0 {
             guard errno == EXDEV else { throw .system("rename to \(destination)", file: temporaryFile, code: errno) }
@@ -48,8 +49,9 @@ package struct BlobStore: Sendable {
     }
 
     /// Room for a blob that arrives in pieces.
-    package func beginPartial(_ reference: BlobReference) throws(WeightsError) -> PartialBlob {
-        try PartialBlob(reference, store: self)
+    /// - Parameter durable: whether it must survive a loss of power.
+    package func beginPartial(_ reference: BlobReference, durable: Bool = true) throws(WeightsError) -> PartialBlob {
+        try PartialBlob(reference, store: self, durable: durable)
     }
 
     /// Exactly `count` bytes from `offset`.
@@ -88,7 +90,7 @@ package struct BlobStore: Sendable {
     /// Reads the whole file and holds its hash and size against the reference.
     package func verify(_ reference: BlobReference) throws(WeightsError) {
         let path = path(for: reference)
-        try reference.check(Blake2b.hash(file: path), file: path)
+        try reference.check(TreeHash.hash(file: path), file: path)
     }
 
     /// All blobs by digest; files with other names are left out.
@@ -121,9 +123,10 @@ package final class PartialBlob {
 
     private let store: BlobStore
     private let file: TemporaryFile
-    private let hash = Blake2b()
+    private let durable: Bool
+    private let hash = TreeHash()
 
-    init(_ reference: BlobReference, store: BlobStore) throws(WeightsError) {
+    init(_ reference: BlobReference, store: BlobStore, durable: Bool) throws(WeightsError) {
         guard reference.byteCount >= 0 else {
             throw WeightsError(
                 file: store.path(for: reference), subject: "size", found: "\(reference.byteCount)",
@@ -131,6 +134,7 @@ package final class PartialBlob {
         }
         self.reference = reference
         self.store = store
+        self.durable = durable
         file = try TemporaryFile(in: store.directory, expectedBytes: reference.byteCount)
     }
 
@@ -151,7 +155,7 @@ package final class PartialBlob {
     package func finish() throws(WeightsError) {
         try reference.check(
             BlobReference(digest: hash.finish(), byteCount: receivedBytes), file: store.path(for: reference))
-        try file.commit(as: "\(reference.digest)")
+        try file.commit(as: "\(reference.digest)", durable: durable)
     }
 
     private func error(found: String, expected: String) -> WeightsError {

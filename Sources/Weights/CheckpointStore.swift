@@ -77,11 +77,11 @@ package struct CheckpointStore: Sendable {
 
     /// Recomputes the hashes of all files.
     package func validate(_ checkpoint: CheckpointFolder) throws(WeightsError) {
-        try checkpoint.weights.check(Blake2b.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
+        try checkpoint.weights.check(TreeHash.hash(file: checkpoint.weightsFile), file: checkpoint.weightsFile)
         for (reference, file) in [
             (checkpoint.optimizer, checkpoint.optimizerFile), (checkpoint.base, checkpoint.baseFile),
         ] {
-            if let reference, let file { try reference.check(Blake2b.hash(file: file), file: file) }
+            if let reference, let file { try reference.check(TreeHash.hash(file: file), file: file) }
         }
     }
 
@@ -163,12 +163,14 @@ package struct CheckpointStore: Sendable {
     }
 
     private func fill(_ folder: String, document: CheckpointDocument, store: BlobStore) throws(WeightsError) {
-        try Disk.link(store.path(for: document.weights), as: CheckpointDocument.weightsName, in: folder)
-        if let optimizer = document.optimizer {
-            try Disk.link(store.path(for: optimizer), as: CheckpointDocument.optimizerName, in: folder)
-        }
-        if let base = document.base {
-            try Disk.link(store.path(for: base), as: CheckpointDocument.baseName, in: folder)
+        for (blob, name) in [
+            (document.weights, CheckpointDocument.weightsName), (document.optimizer, CheckpointDocument.optimizerName),
+            (document.base, CheckpointDocument.baseName),
+        ] {
+            guard let blob else { continue }
+            // Blobs need not be durable where they are written.
+            try Disk.sync(file: store.path(for: blob))
+            try Disk.link(store.path(for: blob), as: name, in: folder)
         }
         let bytes = document.encoded()
         let file = try TemporaryFile(in: folder, expectedBytes: bytes.count)

@@ -87,9 +87,9 @@ extension Export {
         _ values: UnsafeBufferPointer<Float>, _ tensors: [TensorShape], _ format: FloatFormat, _ name: String,
         in folder: String, of subject: String
     ) throws(WeightsError) {
-        let writer = try SafetensorsWriter(
-            in: folder, tensors: tensors, format: format, metadata: [("format", "pt")])
-        try TensorEncoder(format: format, tensors: tensors).encode(
+        let tensors = tensors.stored(as: format)
+        let writer = try SafetensorsWriter(in: folder, tensors: tensors, metadata: [("format", "pt")])
+        try TensorEncoder(tensors: tensors).encode(
             file: subject, values: TensorEncoder.backToBack(values), append: writer.append)
         _ = writer.finish()
         try writer.file.commit(as: name)

@@ -47,6 +47,16 @@ final class MappedFile: @unchecked Sendable {
         if let start = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: start), bytes.count) }
     }
 
+    /// Pages that lie within a part of `bytes` no longer count as this process's memory: they are the system's to keep,
+    /// and mapped again when they are read.
+    func releasePages(of part: UnsafeRawBufferPointer) {
+        guard let start = part.baseAddress else { return }
+        let page = Int(getpagesize())
+        let first = (Int(bitPattern: start) + page - 1) / page * page
+        let end = (Int(bitPattern: start) + part.count) / page * page
+        if end > first { madvise(UnsafeMutableRawPointer(bitPattern: first), end - first, MADV_DONTNEED) }
+    }
+
     /// A small file whole, refused above `limit` bytes; nil where there is none.
     static func contents(_ path: String, limit: Int) throws(WeightsError) -> [UInt8]? {
         guard access(path, F_OK) == 0 else { return nil }

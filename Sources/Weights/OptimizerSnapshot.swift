@@ -60,7 +60,7 @@ package enum OptimizerSnapshot {
         file path: String, expecting reference: BlobReference?, kind: OptimizerOptions.State,
         into tensors: [StateTensor]
     ) throws(WeightsError) -> Int {
-        if let reference { try reference.check(Blake2b.hash(file: path), file: path) }
+        if let reference { try reference.check(TreeHash.hash(file: path), file: path) }
         let file = try SafetensorsFile(path)
         // Files that do not say are older than the choice.
         let stored = file.metadata[kindKey] ?? OptimizerOptions.State.float32.rawValue
@@ -110,7 +110,7 @@ extension BlobReference {
         }
         guard found.digest == digest else {
             throw WeightsError(
-                file: file, subject: "BLAKE2b-256", found: "\(found.digest)", expected: "\(digest)",
+                file: file, subject: "hash", found: "\(found.digest)", expected: "\(digest)",
                 advice: "the file is damaged: fetch or restore it again")
         }
     }

@@ -51,6 +51,8 @@ package final class SafetensorsFile: Sendable {
         bytes(from: tensor.offset, to: tensor.offset + tensor.byteCount)
     }
 
+    func releasePages(of bytes: UnsafeRawBufferPointer) { mapping.releasePages(of: bytes) }
+
     func bytes(from start: Int, to end: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: mapping.bytes[start..<end])
     }

@@ -10,7 +10,7 @@ final class SafetensorsWriter {
     private static let alignment = 64
 
     let file: TemporaryFile
-    private let fileHash = Blake2b()
+    private let fileHash = TreeHash()
     private let sizes: [Int]
     private var digests: [Digest] = []
 
@@ -24,16 +24,15 @@ final class SafetensorsWriter {
 
     /// - Parameter metadata: in the order given.
     convenience init(
-        in directory: String, tensors: [TensorShape], format: FloatFormat, metadata: [(String, String)]
+        in directory: String, tensors: [StoredTensor], metadata: [(String, String)]
     ) throws(WeightsError) {
         let entries = tensors.map {
-            Entry(
-                shape: $0, dtype: format.elementType.rawValue, byteCount: $0.elementCount * format.bytesPerElement)
+            Entry(shape: $0.shape, dtype: $0.format.elementType.rawValue, byteCount: $0.byteCount)
         }
         try self.init(in: directory, entries: entries, metadata: metadata)
     }
 
-    /// Tensors of several types.
+    /// Tensors of any types.
     init(in directory: String, entries: [Entry], metadata: [(String, String)]) throws(WeightsError) {
         sizes = entries.map(\.byteCount)
         let header = SafetensorsWriter.header(entries, metadata: metadata)
@@ -54,7 +53,7 @@ final class SafetensorsWriter {
         DispatchQueue.concurrentPerform(iterations: 3) { lane in
             switch lane {
             case 0: fileHash.update(bytes)
-            case 1: digest = Blake2b.hash(bytes)
+            case 1: digest = TreeHash.hash(bytes)
             default: outcome = Result { () throws(WeightsError) in try file.write(bytes) }
             }
         }

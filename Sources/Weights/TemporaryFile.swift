@@ -37,6 +37,27 @@ final class TemporaryFile {
         }
     }
 
+    /// Where several threads write at once, each its own part, while the file is open.
+    struct Place: Sendable {
+        fileprivate let descriptor: Int32
+        fileprivate let path: String
+        fileprivate let expectedBytes: Int
+
+        func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(WeightsError) {
+            var done = 0
+            while done < bytes.count {
+                let count = pwrite(
+                    descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { throw .system("write", file: path, code: errno, neededBytes: expectedBytes) }
+                done += count
+            }
+        }
+    }
+
+    /// Does not move where `write` goes on.
+    var place: Place { Place(descriptor: descriptor, path: path, expectedBytes: expectedBytes) }
+
     func write(_ bytes: [UInt8]) throws(WeightsError) {
         let result: Result<Void, WeightsError> = bytes.withUnsafeBytes { raw in
             Result { () throws(WeightsError) in try write(raw) }
@@ -46,10 +67,11 @@ final class TemporaryFile {
 
     /// Makes the bytes durable under `name`, replacing what had that name. A failed sync is never tried again: the
     /// kernel may have dropped the pages.
+    /// - Parameter durable: false for what may be lost with the machine's power: then nothing is synced.
     /// - Returns: the path.
     @discardableResult
-    func commit(as name: String) throws(WeightsError) -> String {
-        guard fsync(descriptor) == 0 else {
+    func commit(as name: String, durable: Bool = true) throws(WeightsError) -> String {
+        guard !durable || fsync(descriptor) == 0 else {
             throw .system("sync", file: path, code: errno, neededBytes: expectedBytes)
         }
         close(descriptor)
@@ -60,7 +82,7 @@ final class TemporaryFile {
             unlink(path)
             throw .system("rename to \(name)", file: path, code: code)
         }
-        try Disk.sync(directory: directory)
+        if durable { try Disk.sync(directory: directory) }
         return destination
     }
 

@@ -7,8 +7,7 @@ import Rollouts
 package typealias ParallelLoop = @Sendable (_ count: Int, _ body: @Sendable (Int) -> Void) -> Void
 
 /// BLAKE2b-256 over, for every tensor in order: its name's UTF-8 bytes, a zero byte, its type's name ("F32"), a zero
-/// byte, its dimensions as 64-bit little-endian integers, and the BLAKE2b-256 of its bytes. The inner hashes do not
-/// depend on each other.
+/// byte, its dimensions as 64-bit little-endian integers, and the `TreeHash` of its bytes.
 package enum WeightsHash {
     package static let concurrently: ParallelLoop = { count, body in
         DispatchQueue.concurrentPerform(iterations: count, execute: body)
@@ -19,44 +18,36 @@ package enum WeightsHash {
         config: ModelConfig, parameters: UnsafeBufferPointer<Float>, parallel: ParallelLoop = concurrently
     ) -> Digest {
         compute(
-            tensors: config.tensors, format: .float32, bytes: UnsafeRawBufferPointer(parameters), parallel: parallel)
+            tensors: config.tensors.stored(as: .float32), bytes: UnsafeRawBufferPointer(parameters),
+            parallel: parallel)
     }
 
+    /// - Parameter hashed: is told of bytes that have been read, on the thread that read them.
     /// - Precondition: `bytes` holds exactly the tensors, back to back.
     static func compute(
-        tensors: [TensorShape], format: FloatFormat, bytes: UnsafeRawBufferPointer, parallel: ParallelLoop
+        tensors: [StoredTensor], bytes: UnsafeRawBufferPointer, parallel: ParallelLoop,
+        hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
     ) -> Digest {
         var slices: [Range<Int>] = []
         for tensor in tensors {
             let start = slices.last?.upperBound ?? 0
-            slices.append(start..<start + tensor.elementCount * format.bytesPerElement)
+            slices.append(start..<start + tensor.byteCount)
         }
         precondition(slices.last?.upperBound ?? 0 == bytes.count, "\(bytes.count) bytes are not these tensors")
-        // The longest first, so that no thread is left alone with one at the end.
-        let order = slices.indices.sorted { slices[$0].count > slices[$1].count }
-        var digests = [Digest?](repeating: nil, count: slices.count)
-        let ranges = slices
-        digests.withUnsafeMutableBufferPointer { digests in
-            // Guard: each turn reads its own slice and writes its own element; the loop ends before the buffers do.
-            nonisolated(unsafe) let (out, bytes) = (digests, bytes)
-            parallel(order.count) { turn in
-                let index = order[turn]
-                out[index] = Blake2b.hash(UnsafeRawBufferPointer(rebasing: bytes[ranges[index]]))
-            }
-        }
-        return combine(tensors: tensors, format: format, digests: digests.compactMap { $0 })
+        let pieces = slices.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+        return combine(tensors: tensors, digests: TreeHash.hash(pieces, parallel: parallel, hashed: hashed))
     }
 
     /// The outer hash.
-    static func combine(tensors: [TensorShape], format: FloatFormat, digests: [Digest]) -> Digest {
+    static func combine(tensors: [StoredTensor], digests: [Digest]) -> Digest {
         precondition(digests.count == tensors.count, "\(digests.count) digests for \(tensors.count) tensors")
         let hash = Blake2b()
         for (tensor, digest) in zip(tensors, digests) {
-            var prefix = Array(tensor.name.utf8)
+            var prefix = Array(tensor.shape.name.utf8)
             prefix.append(0)
-            prefix.append(contentsOf: format.elementType.rawValue.utf8)
+            prefix.append(contentsOf: tensor.format.elementType.rawValue.utf8)
             prefix.append(0)
-            for dimension in tensor.dimensions { prefix.append(littleEndian: UInt64(dimension)) }
+            for dimension in tensor.shape.dimensions { prefix.append(littleEndian: UInt64(dimension)) }
             hash.update(prefix + digest.bytes)
         }
         return hash.finish()

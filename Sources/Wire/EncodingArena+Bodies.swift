@@ -62,6 +62,24 @@ extension EncodingArena {
             $0.learning_rate = assignment.learningRate
             $0.checkpoint = assignment.checkpoint ? 1 : 0
             $0.reference = assignment.reference.map { manifest($0) }
+            $0.n_parts = assignment.parts.count
+            $0.parts = pointers(assignment.parts, gradientPart)
+        }
+    }
+
+    func gradient(
+        _ lease: LeaseIdentifier, _ assignment: GradientAssignment
+    ) -> UnsafeMutablePointer<Rookery__Gradient> {
+        make(rookery__gradient__init) {
+            $0.lease = lease.rawValue
+            $0.step = unsigned(assignment.step)
+            $0.base_version = assignment.base.rawValue
+            $0.group_count = unsigned(assignment.groupCount)
+            $0.first_shard = unsigned(assignment.shards.first)
+            $0.shard_count = unsigned(assignment.shards.count)
+            $0.keep = assignment.keep ? 1 : 0
+            $0.attempt = assignment.attempt
+            $0.reference = assignment.reference.map { manifest($0) }
         }
     }
 

@@ -8,10 +8,10 @@ extension EncodingArena {
     func message(_ message: Message) -> UnsafeMutablePointer<Rookery__Message> {
         make(rookery__message__init) { root in
             switch message {
-            case .hello, .heartbeat, .rolloutResult, .verificationResult, .trainingResult, .policyReady, .scoreResult,
-                .partialText, .failed, .disputed, .policyFailed, .goodbye:
+            case .hello, .heartbeat, .rolloutResult, .verificationResult, .trainingResult, .gradientResult,
+                .policyReady, .scoreResult, .partialText, .failed, .disputed, .policyFailed, .goodbye:
                 setFromWorker(message, in: &root)
-            case .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .pretrain, .score,
+            case .welcome, .refused, .policy, .rollout, .verify, .trainingGroup, .train, .gradient, .pretrain, .score,
                 .saveCheckpoint, .cancel, .acknowledge, .shutdown:
                 setFromCoordinator(message, in: &root)
             }
@@ -40,6 +40,14 @@ extension EncodingArena {
         case .trainingResult(let lease, let report, let seconds):
             root.body_case = ROOKERY__MESSAGE__BODY_TRAINING_RESULT
             root.training_result = trainingResult(lease, report, seconds)
+        case .gradientResult(let lease, let step, let part, let seconds):
+            root.body_case = ROOKERY__MESSAGE__BODY_GRADIENT_RESULT
+            root.gradient_result = make(rookery__gradient_result__init) {
+                $0.lease = lease.rawValue
+                $0.step = unsigned(step)
+                $0.part = gradientPart(part)
+                $0.seconds = seconds
+            }
         case .policyReady(let version, let weightsHash):
             root.body_case = ROOKERY__MESSAGE__BODY_POLICY_READY
             root.policy_ready = make(rookery__policy_ready__init) {
@@ -115,6 +123,9 @@ extension EncodingArena {
         case .train(let lease, let assignment):
             root.body_case = ROOKERY__MESSAGE__BODY_TRAIN
             root.train = train(lease, assignment)
+        case .gradient(let lease, let assignment):
+            root.body_case = ROOKERY__MESSAGE__BODY_GRADIENT
+            root.gradient = gradient(lease, assignment)
         case .pretrain(let lease, let assignment):
             root.body_case = ROOKERY__MESSAGE__BODY_PRETRAIN
             root.pretrain = pretrain(lease, assignment)

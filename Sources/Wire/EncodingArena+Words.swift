@@ -89,6 +89,16 @@ extension EncodingArena {
         }
     }
 
+    func gradientPart(_ part: GradientPart) -> UnsafeMutablePointer<Rookery__GradientPart> {
+        make(rookery__gradient_part__init) {
+            $0.first_shard = unsigned(part.shards.first)
+            $0.shard_count = unsigned(part.shards.count)
+            $0.blob = part.blob.map(blob)
+            $0.n_sums = part.sums.count
+            $0.sums = pointers(part.sums, metric)
+        }
+    }
+
     func metric(_ metric: StepMetrics.Value) -> UnsafeMutablePointer<Rookery__MetricValue> {
         make(rookery__metric_value__init) {
             $0.name = text(metric.name)

@@ -32,6 +32,14 @@ extension WireCodec {
             }
         case ROOKERY__MESSAGE__BODY_TRAINING_RESULT:
             return try Checked.nested(root.training_result, "training_result", trainingResult)
+        case ROOKERY__MESSAGE__BODY_GRADIENT_RESULT:
+            return try Checked.nested(root.gradient_result, "gradient_result") { body throws(WireError) in
+                .gradientResult(
+                    lease: LeaseIdentifier(body.lease),
+                    step: try Checked.integer(body.step, "step", in: WireLimits.stepRange),
+                    try Checked.nested(body.part, "part", gradientPart),
+                    seconds: try Checked.nonNegative(body.seconds, "seconds"))
+            }
         case ROOKERY__MESSAGE__BODY_POLICY_READY:
             return try Checked.nested(root.policy_ready, "policy_ready") { body throws(WireError) in
                 .policyReady(
@@ -105,6 +113,10 @@ extension WireCodec {
         case ROOKERY__MESSAGE__BODY_TRAIN:
             return try Checked.nested(root.train, "train") { body throws(WireError) in
                 .train(lease: LeaseIdentifier(body.lease), try training(body))
+            }
+        case ROOKERY__MESSAGE__BODY_GRADIENT:
+            return try Checked.nested(root.gradient, "gradient") { body throws(WireError) in
+                .gradient(lease: LeaseIdentifier(body.lease), try gradient(body))
             }
         case ROOKERY__MESSAGE__BODY_PRETRAIN:
             return try Checked.nested(root.pretrain, "pretrain") { body throws(WireError) in

@@ -125,11 +125,7 @@ extension WireCodec {
             TrainingReport(
                 step: try Checked.integer(result.step, "step", in: WireLimits.stepRange),
                 manifest: try Checked.nested(result.manifest, "manifest", manifest),
-                metrics: try Checked.list(result.n_metrics, result.metrics, "metrics") { metric throws(WireError) in
-                    StepMetrics.Value(
-                        name: try Checked.text(metric.name, "name", limitBytes: WireLimits.nameBytes),
-                        value: metric.value)
-                }),
+                metrics: try Checked.list(result.n_metrics, result.metrics, "metrics", metric)),
             seconds: try Checked.nonNegative(result.seconds, "seconds"))
     }
 
@@ -172,7 +168,40 @@ extension WireCodec {
             groupCount: try Checked.integer(train.group_count, "group_count", in: WireLimits.ordinalRange),
             learningRate: try Checked.nonNegative(train.learning_rate, "learning_rate"),
             checkpoint: train.checkpoint != 0,
-            reference: train.reference == nil ? nil : try Checked.nested(train.reference, "reference", manifest))
+            reference: train.reference == nil ? nil : try Checked.nested(train.reference, "reference", manifest),
+            parts: try Checked.list(train.n_parts, train.parts, "parts", gradientPart))
+    }
+
+    static func gradient(_ body: Rookery__Gradient) throws(WireError) -> GradientAssignment {
+        GradientAssignment(
+            step: try Checked.integer(body.step, "step", in: WireLimits.stepRange),
+            base: PolicyVersion(body.base_version),
+            groupCount: try Checked.integer(body.group_count, "group_count", in: WireLimits.ordinalRange),
+            shards: try shards(body.first_shard, body.shard_count), keep: body.keep != 0, attempt: body.attempt,
+            reference: body.reference == nil ? nil : try Checked.nested(body.reference, "reference", manifest))
+    }
+
+    static func gradientPart(_ part: Rookery__GradientPart) throws(WireError) -> GradientPart {
+        GradientPart(
+            shards: try shards(part.first_shard, part.shard_count),
+            blob: part.blob == nil ? nil : try Checked.nested(part.blob, "blob", blob),
+            sums: try Checked.list(part.n_sums, part.sums, "sums", metric))
+    }
+
+    private static func shards(_ first: UInt64, _ count: UInt64) throws(WireError) -> ShardRange {
+        let count = try Checked.integer(count, "shard_count", in: WireLimits.shardCountRange)
+        let first = try Checked.integer(first, "first_shard", in: 0...WireLimits.shardCountRange.upperBound)
+        guard let shards = ShardRange(first: first, count: count) else {
+            throw WireError(
+                .message, "shard_count", expected: "a power of two that divides the first shard",
+                found: "\(count) from \(first)")
+        }
+        return shards
+    }
+
+    private static func metric(_ metric: Rookery__MetricValue) throws(WireError) -> StepMetrics.Value {
+        StepMetrics.Value(
+            name: try Checked.text(metric.name, "name", limitBytes: WireLimits.nameBytes), value: metric.value)
     }
 
     static func pretraining(_ pretrain: Rookery__Pretrain) throws(WireError) -> PretrainingAssignment {

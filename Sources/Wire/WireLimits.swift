@@ -31,6 +31,7 @@ package enum WireLimits {
     static let ordinalRange = 0...((1 << 24) - 1)
     static let completionIndexRange = 0...((1 << 20) - 1)
     static let groupSizeRange = 1...(1 << 20)
+    static let shardCountRange = 1...1024
     static let slotRange = 0...65_536
     static let tokenLimit = UInt32(Int32.max)
 }

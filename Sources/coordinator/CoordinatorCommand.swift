@@ -15,6 +15,7 @@ struct CoordinatorCommand: ParsableCommand {
         subcommands: [
             StartCommand.self, PlanCommand.self, StatusCommand.self, EvaluateCommand.self, ScoreCommand.self,
             SampleCommand.self, VerifyCommand.self, ExportCommand.self, InviteCommand.self, WorkersCommand.self,
+            PauseCommand.self, ResumeCommand.self, StopCommand.self, DrainCommand.self,
         ])
 }
 

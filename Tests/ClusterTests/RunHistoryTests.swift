@@ -117,7 +117,7 @@ import Testing
             Issue.record("the core said \(failed)")
             return
         }
-        #expect(reason == "the run's store failed: disk full; make room or mend the disk, then resume the run")
+        #expect(reason == "the run's store failed: disk full; free space or mend the disk, then go on with --resume")
         #expect(coordinator.handle(.storeFailed(reason: "disk full"), at: .zero) == [])
     }
 }

@@ -13,8 +13,11 @@ enum TranscriptWords {
         case .report(let metrics): "report \(words(metrics))"
         case .reportEvaluation(let report): "report \(words(report))"
         case .rewind(let step): "rewind to step \(step)"
+        case .removeBlobs(let blobs): "remove blobs \(blobs.map { words($0.digest) }.joined(separator: " "))"
         case .forgetBlobs(let version): "forget blobs before version \(version.rawValue)"
         case .note(let note): "note \(note.level): \(note.text)"
+        case .answer(let answer, let number): "answer \(number) \(answer.isDone ? "done" : "refused"): \(answer.text)"
+        case .retire(let process, let host): "retire process \(process) on \(host)"
         case .finish(let outcome): "finish \(words(outcome))"
         }
     }
@@ -36,6 +39,11 @@ enum TranscriptWords {
             "train [\(words(lease))] step \(assignment.step) from version \(assignment.base.rawValue), "
                 + "\(assignment.groupCount) groups, rate \(assignment.learningRate)"
                 + (assignment.checkpoint ? ", checkpoint" : "")
+                + (assignment.parts.isEmpty ? "" : ", of \(assignment.parts.map(words).joined(separator: " "))")
+        case .gradient(let lease, let assignment):
+            "gradient [\(words(lease))] step \(assignment.step) from version \(assignment.base.rawValue), "
+                + "\(assignment.groupCount) groups, shards \(words(assignment.shards))"
+                + (assignment.keep ? ", kept" : "")
         case .pretrain(let lease, let assignment):
             "pretrain [\(words(lease))] \(assignment.sequences.count) sequences"
         case .saveCheckpoint(let lease): "save checkpoint [\(words(lease))]"
@@ -46,13 +54,16 @@ enum TranscriptWords {
         }
     }
 
+    static func words(_ shards: ShardRange) -> String {
+        shards.count == 1 ? "\(shards.first)" : "\(shards.first)–\(shards.first + shards.count - 1)"
+    }
+    static func words(_ part: GradientPart) -> String {
+        "\(words(part.shards)) (\(part.blob.map { words($0.digest) } ?? "kept"))"
+    }
     static func words(_ key: GroupKey) -> String { "\(key.purpose) \(key.step)/\(key.ordinal)" }
     static func words(_ digest: Digest) -> String { String(digest.description.prefix(8)) }
     /// The epoch before a point, where there was a restart.
-    static func words(_ lease: LeaseIdentifier) -> String {
-        let epoch = lease.rawValue >> 40
-        return (epoch > 0 ? "\(epoch)." : "") + "\(lease.rawValue & 0xFF_FFFF_FFFF)"
-    }
+    static func words(_ lease: LeaseIdentifier) -> String { lease.words }
     static func words(_ manifest: PolicyManifest) -> String {
         "\(manifest.version.rawValue) (\(words(manifest.weightsHash)))"
             + (manifest.optimizer == nil ? "" : " + optimizer")

@@ -130,13 +130,19 @@ extension TranscriptWorld {
             let groups = workers[worker].groups
             workers[worker].groups = []
             if workers[worker].learner?.version != assignment.base {
-                workers[worker].learner = workers[worker].policy.map(ScriptedLearner.init(from:))
+                workers[worker].learner = workers[worker].policy.map {
+                    ScriptedLearner(from: $0, shardCount: shardCount)
+                }
+            }
+            if !assignment.parts.isEmpty {
+                return workers[worker].learner?.train(assignment) { gradients[$0] }?.message(for: lease)
             }
             var differing = assignment
             if workers[worker].differs { differing.learningRate += 1 }
             return workers[worker].learner?.train(differing, groups).message(for: lease)
+        case .gradient(let lease, let assignment): return gradient(lease, assignment, by: worker)
         case .pretrain(let lease, let assignment):
-            var learner = workers[worker].policy.map(ScriptedLearner.init(from:))
+            var learner = workers[worker].policy.map { ScriptedLearner(from: $0) }
             return learner?.pretrain(assignment).message(for: lease)
         case .saveCheckpoint(let lease):
             guard let learner = workers[worker].learner else { return nil }
@@ -146,8 +152,31 @@ extension TranscriptWorld {
         }
     }
 
+    private mutating func gradient(
+        _ lease: LeaseIdentifier, _ assignment: GradientAssignment, by worker: Int
+    ) -> Message? {
+        let groups = workers[worker].groups
+        workers[worker].groups = []
+        let gradient = ScriptedGradient.of(groups, shards: assignment.shards, shardCount: shardCount)
+        var part = GradientPart(shards: assignment.shards, blob: nil, sums: [])
+        if assignment.keep {
+            if workers[worker].learner?.version != assignment.base {
+                workers[worker].learner = workers[worker].policy.map {
+                    ScriptedLearner(from: $0, shardCount: shardCount)
+                }
+            }
+            workers[worker].learner?.keep(gradient, of: assignment.shards)
+        } else {
+            var print = Fingerprint(lease.rawValue)
+            print.absorb(gradient)
+            part.blob = BlobReference(digest: print.digest, byteCount: 32)
+            gradients[print.digest] = gradient
+        }
+        return .gradientResult(lease: lease, step: assignment.step, part, seconds: 1)
+    }
+
     /// `rollout w 3`, `rollout w 3 short` (or `strange`, `certain`, `other`), also for a lease that was given to another;
-    /// `verify w 4 right none`, `train w 5`, `fail w 3 final out of memory`
+    /// `verify w 4 right none`, `train w 5`, `gradient w 5`, `fail w 3 final out of memory`
     mutating func answer(_ verb: String, _ arguments: [String]) throws {
         let worker = try index(arguments)
         guard arguments.count > 1, let lease = UInt64(arguments[1]).map(LeaseIdentifier.init(_:)) else {
@@ -162,14 +191,17 @@ extension TranscriptWorld {
         }
         let message = (workers[worker].inbox + workers.flatMap(\.inbox)).first { message in
             switch message {
-            case .rollout(lease, _), .verify(lease, _), .train(lease, _): true
+            case .rollout(lease, _), .verify(lease, _), .train(lease, _), .gradient(lease, _): true
             default: false
             }
         }
         guard let message else {
             throw TranscriptError(description: "`\(arguments[0])` has no lease \(lease.rawValue)")
         }
-        if case .train = message {
+        var needsGroups = false
+        if case .train = message { needsGroups = true }
+        if case .gradient = message { needsGroups = true }
+        if needsGroups {
             for case .trainingGroup(lease, let group) in workers[worker].inbox { workers[worker].groups.append(group) }
         }
         guard var answer = answer(to: message, by: worker) else {
@@ -184,6 +216,8 @@ extension TranscriptWorld {
                 guard case .rollout(_, var assignment) = message, let policy = workers[worker].policy else { break }
                 assignment.prompt.tokens[0] += 1
                 completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            case "swapped":
+                completions[0].tokens[0] = (completions[0].tokens[0] + Int32(rest.count)) % 100
             case "certain": completions[0].policyLogProbs[0] = 0.25
             default: break
             }

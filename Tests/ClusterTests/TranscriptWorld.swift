@@ -20,6 +20,9 @@ struct TranscriptWorld {
     var workers: [TranscriptWorker] = []
     var peerCount: UInt8 = 0
     var isMute = false
+    /// Parts of gradients, by the blobs that they lie in.
+    var gradients: [Digest: Digest] = [:]
+    var shardCount: Int { options.optimizer.shards }
 
     struct TranscriptWorker {
         var name: String
@@ -48,7 +51,7 @@ struct TranscriptWorld {
         case "restart": restart()
         case "hello": try hello(arguments)
         case "ready": try ready(arguments)
-        case "rollout", "verify", "train", "fail": try answer(verb, arguments)
+        case "rollout", "verify", "train", "gradient", "fail": try answer(verb, arguments)
         case "work": try work(arguments)
         case "heartbeat": try heartbeat(arguments)
         case "disconnect": handle(.disconnected(workers[try index(arguments)].peer))
@@ -64,10 +67,16 @@ struct TranscriptWorld {
         case "advance": advance(by: Double(arguments.first ?? "") ?? 0, hearing: Array(arguments.dropFirst()))
         case "interrupt": handle(.interrupt)
         case "abandon": handle(.abandon)
-        case "pause": handle(.pause)
-        case "resume": handle(.resume)
+        case "pause":
+            let reason = arguments.isEmpty ? nil : arguments.joined(separator: " ")
+            handle(.asked(.pause(reason: reason), number: 1))
+        case "resume": handle(.asked(.resume, number: 2))
+        case "stop": handle(.asked(.stop(savesCheckpoint: arguments.first != "now"), number: 3))
+        case "drain": handle(.asked(.drain(worker: arguments.joined(separator: " ")), number: 4))
         case "storefailed": handle(.storeFailed(reason: arguments.joined(separator: " ")))
         case "status": status()
+        case "faults": faults()
+        case "ended": handle(.ended(workers[try index(arguments)].peer))
         default: throw TranscriptError(description: "unknown command `\(verb)`")
         }
         return lines
@@ -128,10 +137,12 @@ struct TranscriptWorld {
             case "group": options.rollout.groupSize = Int(number)
             case "checkpoint": options.checkpoint.everySteps = Int(number)
             case "attempts": options.cluster.verificationAttempts = Int(number)
+            case "check": options.cluster.spotCheck = number
             case "share": options.cluster.noVerdictShareLimit = number
             case "lease": options.cluster.leaseSeconds = number
             case "drop": options.algorithm.dropEqualGroups = number == 1
             case "refill": options.algorithm.refillLimit = Int(number)
+            case "shards": options.optimizer.shards = Int(number)
             case "shuffle": options.verifier.shuffle = number == 1
             case "evaluate":
                 options.evaluation.everySteps = Int(number)
@@ -195,12 +206,22 @@ struct TranscriptWorld {
         )
         for worker in status.workers {
             let version = worker.version.map { "\($0.rawValue)" } ?? "none"
+            let state = (worker.isReachable ? "" : " (unreachable)") + (worker.isDraining ? " (draining)" : "")
             lines.append(
-                "\(worker.name)\(worker.isReachable ? "" : " (unreachable)"): version \(version), "
+                "\(worker.name)\(state): version \(version), "
                     + "\(worker.leaseCount) leases, \(worker.completionCount) completions")
         }
         lines.append(
             "no verdicts \(status.counters.noVerdictCount), releases \(status.counters.releaseCount), "
                 + "duplicates \(status.counters.duplicateCount), faults \(status.counters.faultCount)")
+    }
+
+    private mutating func faults() {
+        for fault in coordinator?.status.faults ?? [] {
+            let lease = fault.lease.map { " [\($0.words)]" } ?? ""
+            lines.append(
+                "\((fault.at - .zero).inSeconds) s, step \(fault.step), \(fault.kind.rawValue), "
+                    + "\(fault.worker ?? "nobody")\(lease): \(fault.text)")
+        }
     }
 }

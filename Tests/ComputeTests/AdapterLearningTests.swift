@@ -8,7 +8,7 @@ import Testing
 import Weights
 
 /// One process's view of a run: what it holds, over a folder of blobs that may be shared.
-private final class Host {
+final class Host {
     let policies: PolicyHolder
     let work: LearningWork
     let options: RunOptions
@@ -68,7 +68,7 @@ private final class Host {
     }
 }
 
-private final class Ground {
+final class Ground {
     static let config = ModelConfig(
         family: .llama, vocabularySize: 61, hiddenSize: 24, layerCount: 2, headCount: 4, keyValueHeadCount: 2,
         headDimension: 6, intermediateSize: 40, rmsEpsilon: 1e-5, rotaryBase: 10000, contextTokens: 512,

@@ -1,5 +1,6 @@
 // Does exact arithmetic give the same bits whatever a text is computed with, and the sampler's bits when it is trained?
 import Engine
+import Foundation
 import Rollouts
 import Testing
 import Weights
@@ -48,6 +49,32 @@ private struct Bits: Equatable {
         }
         return Bits(
             scores: (logProbs + entropies).map(\.bitPattern), gradients: trainer.gradients.all.map(\.bitPattern))
+    }
+
+    @Test(arguments: oddModels)
+    func `weights packed from a snapshot say what the float32 weights behind it say`(_ config: ModelConfig) throws {
+        let whole = try model(config)
+        let folder = NSTemporaryDirectory() + "engine-tests-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: folder) }  // a temporary folder: nothing depends on it
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let sampling = Parameters(sampling: config)
+        let packed = TransformerModel(
+            parameters: sampling, threads: whole.threads, arithmetic: .exact(try KernelChoice.current.kernel))
+        let groups = randomGroups(config, seed: 31)
+        for change in [Float(0), 0.01] {
+            for index in whole.parameters.all.indices { whole.parameters.all[index] += change }
+            let written = try Snapshot.write(
+                config: config, parameters: whole.parameters.values, format: .bfloat16, to: folder)
+            let snapshot = try MappedSnapshot(file: written.path, config: config, expecting: written.weightsHash)
+            sampling.fill(from: snapshot, threads: whole.threads)
+            #expect(bits(packed.score(groups, temperature: 0.7)) == bits(whole.score(groups, temperature: 0.7)))
+            let rounded = Parameters(config: config)
+            snapshot.decode(into: rounded.all)
+            let former = whole.parameters.values.map(\.bitPattern)
+            whole.parameters.round(to: .bfloat16)
+            #expect(whole.parameters.values.elementsEqual(rounded.values))
+            #expect(whole.parameters.values.map(\.bitPattern) != former)
+        }
     }
 
     private func randomGroups(_ config: ModelConfig, seed: UInt64, count: Int = 4) -> [SequenceGroup] {

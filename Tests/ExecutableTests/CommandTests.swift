@@ -69,6 +69,8 @@ struct CommandTests {
             (["invite", "nothing", "--address", "tcp://0.0.0.0:5555", "--runs", ground.runs], "--address"),
             (["invite", "nothing", "--expires", "soon", "--runs", ground.runs], "--expires soon"),
             (["workers", "nothing", "--runs", ground.runs], "no run `nothing`"),
+            (["pause", "nothing", "--runs", ground.runs], "no run `nothing`"),
+            (["drain", "nothing", "worker", "--runs", ground.runs], "no run `nothing`"),
             (ground.tiny("../x"), "run name"),
         ]
         for (arguments, expected) in cases {

@@ -106,8 +106,41 @@ struct FaultTests {
         #expect(left.status == 0 && left.errors.contains("the run is complete"), "\(left.errors)")
     }
 
+    @Test func `what was stored and not yet said when the coordinator died is said when it goes on`() throws {
+        let ground = try Ground()
+        let more = Self.long + ["--set", "checkpoint.every_steps=2", "--set", "evaluation.every_steps=2"]
+        let expected = try complete(ground, "whole", more)
+        let running = try ground.start("coordinator", ground.tiny("unsaid", more))
+        try waitForSteps(9, of: "unsaid", running, ground)
+        running.signal(SIGKILL)
+        _ = try running.finish(within: 60)
+        // As if it had died before it wrote these lines: the store, which is written first, has them.
+        let file = ground.file("unsaid", "metrics.jsonl")
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        let said = lines.prefix { !$0.hasPrefix("{\"step\":6,") }
+        #expect(said.count < lines.count)
+        try Data(said.map { $0 + "\n" }.joined().utf8).write(to: URL(fileURLWithPath: file))
+        let resumed = try ground.run("coordinator", ground.tiny("unsaid", more + ["--resume"]))
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        #expect(try ground.hashes("unsaid") == expected)
+        func evaluations(_ run: String) throws -> [Int] {
+            try ground.metrics(run).filter { $0["heldout_accuracy"] != nil }.compactMap { $0["step"] as? Int }
+        }
+        #expect(try evaluations("unsaid") == evaluations("whole"))
+    }
+
+    @Test func `a local worker whose coordinator died before it could look leaves by itself`() throws {
+        let ground = try Ground()
+        // Started by this process, told of another: as it is when the one that started it is gone already.
+        let worker = try ground.start(
+            "worker",
+            ["join", "ipc://\(ground.folder.path)/c", "--role", "rollout", "--threads", "1", "--coordinator", "1"])
+        let left = try worker.finish(within: 60)
+        #expect(left.status == 0 && left.errors.contains("the coordinator's process is gone"), "\(left.errors)")
+    }
+
     @Test(.enabled(if: getuid() == 0, "mounting a small disk takes root"))
-    func `a full disk stops the run with one line that says so`() throws {
+    func `a full disk stops the run with one line that says so, and with more room it goes on`() throws {
         let ground = try Ground()
         let disk = ground.folder.appendingPathComponent("disk").path
         try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
@@ -120,6 +153,16 @@ struct FaultTests {
         #expect(ended.status == 1)
         let lines = ended.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
         #expect(lines.count == 1 && lines.first?.contains("free space") == true, "\(ended.errors)")
+        #expect(try shell("mount -o remount,size=64m '\(disk)'") == 0)
+        let more = ["--set", "checkpoint.every_steps=1"]
+        let resumed = try ground.run("coordinator", ["start", recipe, "--runs", disk, "--plain", "--resume"] + more)
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        #expect(try ground.run("coordinator", ground.tiny("whole", more)).status == 0)
+        func last(_ path: String) throws -> Substring? {
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            return text.components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
+        }
+        #expect(try last("\(disk)/tiny/metrics.jsonl") == last(ground.file("whole", "metrics.jsonl")))
     }
 
     private func shell(_ command: String) throws -> Int32 {

@@ -79,7 +79,7 @@ final class Running {
         let stem = folder.appendingPathComponent("out-\(UInt32.random(in: 0 ..< .max))").path
         outputPath = stem + ".out"
         errorPath = stem + ".err"
-        for path in [outputPath, errorPath] { FileManager.default.createFile(atPath: path, contents: nil) }
+        for path in [outputPath, errorPath] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
         process.executableURL = program
         process.arguments = arguments
         process.currentDirectoryURL = folder

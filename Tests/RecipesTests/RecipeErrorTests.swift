@@ -111,6 +111,8 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
         ("algorithm.clip_high=-1", "algorithm.clip_high: expected number ≥ 0, found `-1`"),
         ("schedule.steps=-1", "schedule.steps: expected integer 0…10000000, found `-1`"),
         ("cluster.no_verdict_share_limit=1.01", "expected number 0…1, found `1.01`"),
+        ("cluster.spot_check=-0.1", "cluster.spot_check: expected number 0…1, found `-0.1`"),
+        ("cluster.spot_check=0.1", "in float32 honest workers differ in the last digits"),
         ("data.held_out_share=1", "data.held_out_share: expected number ≥ 0, < 1, found `1`"),
         ("data.chat=yes", "data.chat: expected true or false, found `yes`"),
         ("seed=-1", "seed: expected integer 0…18446744073709551615, found `-1`"),
@@ -181,6 +183,12 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
         (["rollout.temperature=0"], "rollout.temperature: must be above 0 to train"),
         (["optimizer.warmup_steps=41"], "must not exceed schedule.steps (40), found 41"),
         (["optimizer.final_share=0.5"], "optimizer.final_share: is for `decay: linear` and `decay: cosine`"),
+        (["optimizer.shards=3"], "optimizer.shards: must be a power of two, found 3"),
+        (
+            ["optimizer.shards=2", "algorithm.epochs_per_batch=2"],
+            "optimizer.shards: learners share the gradient of one pass"
+        ),
+        (["cluster.local_learner=2"], "cluster.local_learner: must not exceed optimizer.shards (1), found 2"),
         (["data.held_out_share=0"], "data.held_out_share: evaluation needs held-out prompts"),
         (["evaluation={temperature: 0, samples_per_prompt: 2}"], "must be 1 at temperature 0"),
         (["cluster.lease_seconds=4"], "must be at least heartbeat_seconds × heartbeats_missed (5.0), found 4.0"),

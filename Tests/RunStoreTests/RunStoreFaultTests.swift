@@ -169,7 +169,7 @@ import Testing
                 .description
         }
         #expect(text(.SQLITE_READONLY) == "r: cannot be written: give the file and its folder write permission")
-        #expect(text(.SQLITE_FULL).hasPrefix("r: the disk is full: free some space"))
+        #expect(text(.SQLITE_FULL).hasPrefix("r: the disk is full; nothing accepted is lost"))
         #expect(text(.SQLITE_CORRUPT, "malformed").hasPrefix("r: damaged (malformed)"))
         #expect(text(.SQLITE_IOERR, "disk I/O error").hasPrefix("r: storing records failed ("))
         #expect(text(.SQLITE_IOERR, "disk I/O error").contains("disk I/O error"))

@@ -6,6 +6,7 @@ import Rollouts
 import Runtime
 import Testing
 import Transport
+import Wire
 
 @Suite(.timeLimit(.minutes(1)))
 struct LoopTests {
@@ -109,5 +110,37 @@ struct LoopTests {
         second?.join()
         // It was given up, but lives in this process: the end of the network's coordinator is not its end.
         _ = first
+    }
+
+    @Test func `a stranger who says anything but hello is told to say hello`() throws {
+        let folder = try ScriptedRun.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }  // the system clears what stays
+        let network = MemoryNetwork()
+        let link = try network.server()
+        // What a worker of this run says after the coordinator was started again.
+        var former = Conversation.worker(epoch: 7)
+        var coordinator = Conversation.coordinator(run: "scripted")
+        let hello = Hello(
+            protocolVersion: .current, worker: "former", host: "elsewhere", processIdentifier: 1, roles: [.rollout],
+            threads: 1, rolloutSlots: 1, verificationSlots: 0, kernel: "scripted")
+        _ = try coordinator.open(former.seal(.hello(hello)))
+        _ = try former.open(coordinator.seal(.refused(reason: "restarted")))
+        var stranger = try network.client()
+        let sent = [
+            stranger.send(former.seal(.heartbeat(progress: []))), stranger.send(former.seal(.goodbye(reason: "done"))),
+        ]
+        #expect(sent.allSatisfy { $0 == .sent })
+        let shell = ScriptedShell()
+        let worker = try ScriptedWorker("all", roles: [.rollout, .verifier, .learner], process: -1, folder: folder) {
+            try network.client()
+        }
+        #expect(try run(link, shell, folder) == .completed(step: 3))
+        let answers = [stranger.receive(), stranger.receive()]
+        let answer = try #require(answers[0])
+        // A new conversation answers: the former coordinator's count is not known to this one.
+        var fresh = Conversation.worker(epoch: 7)
+        #expect(try fresh.open(answer).message == .refused(reason: Coordinator.unknownConnection))
+        #expect(answers[1] == nil)
+        worker.join()
     }
 }

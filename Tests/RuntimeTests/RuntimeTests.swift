@@ -17,6 +17,8 @@ import Transport
         #expect((given.rollout, given.verifier, given.learner) == (2, 1, 0))
         #expect(try LocalLayout("none", options: options).isEmpty)
         #expect(given.processes(cores: 8).map(\.threads) == [4, 4, 1])
+        let shared = try LocalLayout("learner=2", options: options, shards: 4)
+        #expect(shared.processes(cores: 8).map(\.threads) == [4, 4])
         #expect(given.processes(cores: 8).map(\.roles) == [[.rollout], [.rollout], [.verifier]])
     }
 

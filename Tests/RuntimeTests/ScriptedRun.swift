@@ -43,7 +43,7 @@ final class ScriptedWorkbench: Workbench {
             guard let training = learner?.train(assignment, groups) else { preconditionFailure("no learner") }
             ScriptedRun.store(training.manifest, in: directory)
             report(.finished(lease, .trained(training, seconds: 1), blobs: []))
-        case .pretrain, .score, .saveCheckpoint:
+        case .gradient, .pretrain, .score, .saveCheckpoint:
             report(.finished(lease, .failed(reason: "not scripted", retryable: false), blobs: []))
         }
     }
@@ -95,6 +95,7 @@ final class ScriptedShell: CoordinatorShell {
     func report(_ evaluation: EvaluationReport) throws {}
     func rewind(toStep step: Int) throws { steps.removeAll { $0.step > step } }
     func forgetBlobs(before version: PolicyVersion) {}
+    func removeBlobs(_ blobs: [BlobReference]) {}
     func note(_ note: Note) { notes.append(note.text) }
     func observe(_ coordinator: Coordinator, at now: MonotonicTime) { counters = coordinator.status.counters }
     func tend(at now: MonotonicTime) -> MonotonicTime? { nil }

@@ -16,17 +16,17 @@ private final class Heard: Sendable {
 }
 
 @Suite struct `A run log` {
-    @Test func `writes time, level, run, step, worker, text`() throws {
+    @Test func `writes time, level, run, step, worker, lease, text`() throws {
         let folder = try Folder()
         let file = try RunLogFile(
             folder: folder.path, process: "coordinator", echo: { _ in }, clock: { 1_700_000_000.0625 })
         let logger = RunLogger(file, run: "tiny")
-        logger.log(Note(.info, "worker joined"), step: 3, worker: "host-1")
-        logger.log(Note(.info, "two\nlines"), worker: "has space")
+        logger.log(Note(.info, "worker joined", step: 3, worker: "host-1", lease: LeaseIdentifier(2 << 40 | 7)))
+        logger.log(Note(.info, "two\nlines", worker: "has space"))
         logger.log(Note(.debug, "not heard"))
         #expect(
             try folder.text("coordinator.log") == """
-                2023-11-14T22:13:20.062Z info run=tiny step=3 worker=host-1 worker joined
+                2023-11-14T22:13:20.062Z info run=tiny step=3 worker=host-1 lease=2.7 worker joined
                 2023-11-14T22:13:20.062Z info run=tiny worker="has space" two\\nlines
 
                 """)

@@ -12,7 +12,7 @@ private let allowedImports: [String: Set<String>] = [
     "PolicyOptimization": ["Rollouts", "Glibc"],
     "Cluster": ["Rollouts", "PolicyOptimization", "Glibc"],
     "Verifiers": ["Rollouts"],
-    "Weights": ["Rollouts", "CSodium", "CKernels", "Foundation", "Glibc"],
+    "Weights": ["Rollouts", "CSodium", "CChecksum", "CKernels", "Foundation", "Glibc"],
     "Engine": ["Rollouts", "Weights", "CKernels", "COpenBLAS", "Foundation", "Glibc"],
     "Tokenization": ["Rollouts", "Foundation"],
     "Transport": ["Rollouts", "CZeroMQ", "CSodium", "CChecksum", "Synchronization", "Foundation", "Glibc"],
@@ -29,9 +29,13 @@ private let allowedImports: [String: Set<String>] = [
         "RunStore", "Verifiers", "Foundation", "Glibc",
     ],
     "Simulation": ["Rollouts", "Cluster"],
+    "FaultInjection": [
+        "Rollouts", "Cluster", "Wire", "Transport", "Recipes", "RunStore", "Runtime", "Foundation",
+    ],
     "coordinator": ["Runtime", "ArgumentParser"],
     "worker": ["Runtime", "Compute", "ArgumentParser"],
     "simulate": ["Simulation", "ArgumentParser", "Foundation"],
+    "chaos": ["FaultInjection", "Runtime", "ArgumentParser"],
 ]
 
 private struct SourceFile {

@@ -38,6 +38,14 @@ import Testing
         return try ModelSource.open(path)
     }
 
+    @Test func `values beyond float16 are refused, not made infinite`() throws {
+        var values = ModelConfig.tiny(.llama).sampleParameters
+        values[3] = 70_000
+        let error = #expect(throws: WeightsError.self) { try huggingFace(.tiny(.llama), values, .float16) }
+        #expect(error?.subject == "tensor `model.embed_tokens.weight`" && error?.found.hasPrefix("1 values") == true)
+        #expect(folder.names.isEmpty)
+    }
+
     @Test(arguments: ModelFamily.allCases, FloatFormat.allCases)
     func `GGUF there and back is exact`(family: ModelFamily, format: FloatFormat) throws {
         for tied in [true, false] {

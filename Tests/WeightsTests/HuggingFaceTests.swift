@@ -46,7 +46,8 @@ import Testing
         for shard in 0..<shards {
             let part = tensors.enumerated().filter { $0.offset % shards == shard }.map(\.element)
             let name = shards == 1 ? "model.safetensors" : "model-\(shard).safetensors"
-            let writer = try SafetensorsWriter(in: folder.path, tensors: part.map(\.0), format: .float32, metadata: [])
+            let writer = try SafetensorsWriter(
+                in: folder.path, tensors: part.map(\.0).stored(as: .float32), metadata: [])
             for (_, values) in part { try values.withUnsafeBytes { try writer.append($0) } }
             _ = writer.finish()
             try writer.file.commit(as: name)

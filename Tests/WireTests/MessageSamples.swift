@@ -22,7 +22,7 @@ struct MessageSamples {
 
     init(seed: UInt64) { random = SplitMix(state: seed) }
 
-    static let caseCount = 24
+    static let caseCount = 26
 
     /// One message of each case, in the order of the schema.
     mutating func all() -> [Message] { (0..<MessageSamples.caseCount).map { message($0) } }
@@ -58,7 +58,7 @@ struct MessageSamples {
                 lease: lease(),
                 TrainingAssignment(
                     step: integer(1...100), base: version(), groupCount: integer(0...64), learningRate: double(),
-                    checkpoint: bool(), reference: bool() ? manifest() : nil))
+                    checkpoint: bool(), reference: bool() ? manifest() : nil, parts: list { $0.gradientPart() }))
         case 18:
             .pretrain(
                 lease: lease(),
@@ -69,8 +69,25 @@ struct MessageSamples {
         case 20: .saveCheckpoint(lease: lease())
         case 21: .cancel(lease: lease())
         case 22: .acknowledge(lease: lease())
-        default: .shutdown(reason: text())
+        case 23: .shutdown(reason: text())
+        case 24: .gradientResult(lease: lease(), step: integer(1...100), gradientPart(), seconds: double())
+        default:
+            .gradient(
+                lease: lease(),
+                GradientAssignment(
+                    step: integer(1...100), base: version(), groupCount: integer(0...64), shards: shards(),
+                    keep: bool(), attempt: random.next(), reference: bool() ? manifest() : nil))
         }
+    }
+
+    mutating func shards() -> ShardRange {
+        let count = 1 << integer(0...5)
+        return ShardRange(first: count * integer(0...8), count: count)!
+    }
+    mutating func gradientPart() -> GradientPart {
+        GradientPart(
+            shards: shards(), blob: bool() ? blob() : nil,
+            sums: list { StepMetrics.Value(name: $0.text(), value: $0.double()) })
     }
 
     mutating func list<Element>(_ make: (inout MessageSamples) -> Element) -> [Element] {

@@ -25,11 +25,13 @@ typedef struct Rookery__Verdict Rookery__Verdict;
 typedef struct Rookery__CompletionGroup Rookery__CompletionGroup;
 typedef struct Rookery__Sampling Rookery__Sampling;
 typedef struct Rookery__MetricValue Rookery__MetricValue;
+typedef struct Rookery__GradientPart Rookery__GradientPart;
 typedef struct Rookery__Hello Rookery__Hello;
 typedef struct Rookery__Heartbeat Rookery__Heartbeat;
 typedef struct Rookery__RolloutResult Rookery__RolloutResult;
 typedef struct Rookery__VerificationResult Rookery__VerificationResult;
 typedef struct Rookery__TrainingResult Rookery__TrainingResult;
+typedef struct Rookery__GradientResult Rookery__GradientResult;
 typedef struct Rookery__PolicyReady Rookery__PolicyReady;
 typedef struct Rookery__ScoreResult Rookery__ScoreResult;
 typedef struct Rookery__PartialText Rookery__PartialText;
@@ -42,6 +44,7 @@ typedef struct Rookery__Rollout Rookery__Rollout;
 typedef struct Rookery__Verify Rookery__Verify;
 typedef struct Rookery__TrainingGroup Rookery__TrainingGroup;
 typedef struct Rookery__Train Rookery__Train;
+typedef struct Rookery__Gradient Rookery__Gradient;
 typedef struct Rookery__Pretrain Rookery__Pretrain;
 typedef struct Rookery__Score Rookery__Score;
 typedef struct Rookery__SaveCheckpoint Rookery__SaveCheckpoint;
@@ -95,6 +98,7 @@ typedef enum {
   ROOKERY__MESSAGE__BODY_FAILED = 9,
   ROOKERY__MESSAGE__BODY_POLICY_FAILED = 10,
   ROOKERY__MESSAGE__BODY_GOODBYE = 11,
+  ROOKERY__MESSAGE__BODY_GRADIENT_RESULT = 12,
   ROOKERY__MESSAGE__BODY_WELCOME = 33,
   ROOKERY__MESSAGE__BODY_REFUSED = 34,
   ROOKERY__MESSAGE__BODY_POLICY = 35,
@@ -107,7 +111,8 @@ typedef enum {
   ROOKERY__MESSAGE__BODY_SAVE_CHECKPOINT = 42,
   ROOKERY__MESSAGE__BODY_CANCEL = 43,
   ROOKERY__MESSAGE__BODY_ACKNOWLEDGE = 44,
-  ROOKERY__MESSAGE__BODY_SHUTDOWN = 45
+  ROOKERY__MESSAGE__BODY_SHUTDOWN = 45,
+  ROOKERY__MESSAGE__BODY_GRADIENT = 46
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ROOKERY__MESSAGE__BODY__CASE)
 } Rookery__Message__BodyCase;
 
@@ -130,6 +135,7 @@ struct  Rookery__Message
     Rookery__Failed *failed;
     Rookery__PolicyFailed *policy_failed;
     Rookery__Goodbye *goodbye;
+    Rookery__GradientResult *gradient_result;
     /*
      * Coordinator to worker.
      */
@@ -146,6 +152,7 @@ struct  Rookery__Message
     Rookery__Cancel *cancel;
     Rookery__Acknowledge *acknowledge;
     Rookery__Shutdown *shutdown;
+    Rookery__Gradient *gradient;
   };
 };
 #define ROOKERY__MESSAGE__INIT \
@@ -172,7 +179,7 @@ struct  Rookery__BlobReference
 {
   ProtobufCMessage base;
   /*
-   * BLAKE2b-256 of the whole blob.
+   * Tree hash of the whole blob.
    */
   ProtobufCBinaryData digest;
   uint64_t byte_count;
@@ -313,6 +320,29 @@ struct  Rookery__MetricValue
     , {0,NULL}, 0 }
 
 
+/*
+ * The sum of some shards' gradients.
+ */
+struct  Rookery__GradientPart
+{
+  ProtobufCMessage base;
+  /*
+   * A multiple of shard_count, which is a power of two up to 1024.
+   */
+  uint64_t first_shard;
+  uint64_t shard_count;
+  /*
+   * float32 in the order of the tensors. Absent: in the memory of the learner that makes the step.
+   */
+  Rookery__BlobReference *blob;
+  size_t n_sums;
+  Rookery__MetricValue **sums;
+};
+#define ROOKERY__GRADIENT_PART__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rookery__gradient_part__descriptor) \
+    , 0, 0, NULL, 0,NULL }
+
+
 struct  Rookery__Hello
 {
   ProtobufCMessage base;
@@ -392,6 +422,19 @@ struct  Rookery__TrainingResult
 #define ROOKERY__TRAINING_RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rookery__training_result__descriptor) \
     , 0, 0, NULL, 0,NULL, 0 }
+
+
+struct  Rookery__GradientResult
+{
+  ProtobufCMessage base;
+  uint64_t lease;
+  uint64_t step;
+  Rookery__GradientPart *part;
+  double seconds;
+};
+#define ROOKERY__GRADIENT_RESULT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rookery__gradient_result__descriptor) \
+    , 0, 0, NULL, 0 }
 
 
 struct  Rookery__PolicyReady
@@ -551,10 +594,42 @@ struct  Rookery__Train
    * The frozen base policy, where the recipe has a KL term.
    */
   Rookery__PolicyManifest *reference;
+  /*
+   * Not empty: the step's gradient is the sum of these, and no groups come.
+   */
+  size_t n_parts;
+  Rookery__GradientPart **parts;
 };
 #define ROOKERY__TRAIN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rookery__train__descriptor) \
-    , 0, 0, 0, 0, 0, 0, NULL }
+    , 0, 0, 0, 0, 0, 0, NULL, 0,NULL }
+
+
+struct  Rookery__Gradient
+{
+  ProtobufCMessage base;
+  uint64_t lease;
+  uint64_t step;
+  uint64_t base_version;
+  uint64_t group_count;
+  /*
+   * As in GradientPart.
+   */
+  uint64_t first_shard;
+  uint64_t shard_count;
+  /*
+   * The sum stays in the learner's memory; else it becomes a blob.
+   */
+  protobuf_c_boolean keep;
+  uint64_t attempt;
+  /*
+   * As in Train.
+   */
+  Rookery__PolicyManifest *reference;
+};
+#define ROOKERY__GRADIENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&rookery__gradient__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0, NULL }
 
 
 struct  Rookery__Pretrain
@@ -825,6 +900,25 @@ Rookery__MetricValue *
 void   rookery__metric_value__free_unpacked
                      (Rookery__MetricValue *message,
                       ProtobufCAllocator *allocator);
+/* Rookery__GradientPart methods */
+void   rookery__gradient_part__init
+                     (Rookery__GradientPart         *message);
+size_t rookery__gradient_part__get_packed_size
+                     (const Rookery__GradientPart   *message);
+size_t rookery__gradient_part__pack
+                     (const Rookery__GradientPart   *message,
+                      uint8_t             *out);
+size_t rookery__gradient_part__pack_to_buffer
+                     (const Rookery__GradientPart   *message,
+                      ProtobufCBuffer     *buffer);
+Rookery__GradientPart *
+       rookery__gradient_part__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rookery__gradient_part__free_unpacked
+                     (Rookery__GradientPart *message,
+                      ProtobufCAllocator *allocator);
 /* Rookery__Hello methods */
 void   rookery__hello__init
                      (Rookery__Hello         *message);
@@ -919,6 +1013,25 @@ Rookery__TrainingResult *
                       const uint8_t       *data);
 void   rookery__training_result__free_unpacked
                      (Rookery__TrainingResult *message,
+                      ProtobufCAllocator *allocator);
+/* Rookery__GradientResult methods */
+void   rookery__gradient_result__init
+                     (Rookery__GradientResult         *message);
+size_t rookery__gradient_result__get_packed_size
+                     (const Rookery__GradientResult   *message);
+size_t rookery__gradient_result__pack
+                     (const Rookery__GradientResult   *message,
+                      uint8_t             *out);
+size_t rookery__gradient_result__pack_to_buffer
+                     (const Rookery__GradientResult   *message,
+                      ProtobufCBuffer     *buffer);
+Rookery__GradientResult *
+       rookery__gradient_result__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rookery__gradient_result__free_unpacked
+                     (Rookery__GradientResult *message,
                       ProtobufCAllocator *allocator);
 /* Rookery__PolicyReady methods */
 void   rookery__policy_ready__init
@@ -1148,6 +1261,25 @@ Rookery__Train *
 void   rookery__train__free_unpacked
                      (Rookery__Train *message,
                       ProtobufCAllocator *allocator);
+/* Rookery__Gradient methods */
+void   rookery__gradient__init
+                     (Rookery__Gradient         *message);
+size_t rookery__gradient__get_packed_size
+                     (const Rookery__Gradient   *message);
+size_t rookery__gradient__pack
+                     (const Rookery__Gradient   *message,
+                      uint8_t             *out);
+size_t rookery__gradient__pack_to_buffer
+                     (const Rookery__Gradient   *message,
+                      ProtobufCBuffer     *buffer);
+Rookery__Gradient *
+       rookery__gradient__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   rookery__gradient__free_unpacked
+                     (Rookery__Gradient *message,
+                      ProtobufCAllocator *allocator);
 /* Rookery__Pretrain methods */
 void   rookery__pretrain__init
                      (Rookery__Pretrain         *message);
@@ -1294,6 +1426,9 @@ typedef void (*Rookery__Sampling_Closure)
 typedef void (*Rookery__MetricValue_Closure)
                  (const Rookery__MetricValue *message,
                   void *closure_data);
+typedef void (*Rookery__GradientPart_Closure)
+                 (const Rookery__GradientPart *message,
+                  void *closure_data);
 typedef void (*Rookery__Hello_Closure)
                  (const Rookery__Hello *message,
                   void *closure_data);
@@ -1308,6 +1443,9 @@ typedef void (*Rookery__VerificationResult_Closure)
                   void *closure_data);
 typedef void (*Rookery__TrainingResult_Closure)
                  (const Rookery__TrainingResult *message,
+                  void *closure_data);
+typedef void (*Rookery__GradientResult_Closure)
+                 (const Rookery__GradientResult *message,
                   void *closure_data);
 typedef void (*Rookery__PolicyReady_Closure)
                  (const Rookery__PolicyReady *message,
@@ -1344,6 +1482,9 @@ typedef void (*Rookery__TrainingGroup_Closure)
                   void *closure_data);
 typedef void (*Rookery__Train_Closure)
                  (const Rookery__Train *message,
+                  void *closure_data);
+typedef void (*Rookery__Gradient_Closure)
+                 (const Rookery__Gradient *message,
                   void *closure_data);
 typedef void (*Rookery__Pretrain_Closure)
                  (const Rookery__Pretrain *message,
@@ -1383,11 +1524,13 @@ extern const ProtobufCMessageDescriptor rookery__verdict__descriptor;
 extern const ProtobufCMessageDescriptor rookery__completion_group__descriptor;
 extern const ProtobufCMessageDescriptor rookery__sampling__descriptor;
 extern const ProtobufCMessageDescriptor rookery__metric_value__descriptor;
+extern const ProtobufCMessageDescriptor rookery__gradient_part__descriptor;
 extern const ProtobufCMessageDescriptor rookery__hello__descriptor;
 extern const ProtobufCMessageDescriptor rookery__heartbeat__descriptor;
 extern const ProtobufCMessageDescriptor rookery__rollout_result__descriptor;
 extern const ProtobufCMessageDescriptor rookery__verification_result__descriptor;
 extern const ProtobufCMessageDescriptor rookery__training_result__descriptor;
+extern const ProtobufCMessageDescriptor rookery__gradient_result__descriptor;
 extern const ProtobufCMessageDescriptor rookery__policy_ready__descriptor;
 extern const ProtobufCMessageDescriptor rookery__score_result__descriptor;
 extern const ProtobufCMessageDescriptor rookery__partial_text__descriptor;
@@ -1400,6 +1543,7 @@ extern const ProtobufCMessageDescriptor rookery__rollout__descriptor;
 extern const ProtobufCMessageDescriptor rookery__verify__descriptor;
 extern const ProtobufCMessageDescriptor rookery__training_group__descriptor;
 extern const ProtobufCMessageDescriptor rookery__train__descriptor;
+extern const ProtobufCMessageDescriptor rookery__gradient__descriptor;
 extern const ProtobufCMessageDescriptor rookery__pretrain__descriptor;
 extern const ProtobufCMessageDescriptor rookery__score__descriptor;
 extern const ProtobufCMessageDescriptor rookery__save_checkpoint__descriptor;

@@ -6,24 +6,60 @@ import Measurement
 import Rollouts
 import Weights
 
+/// Weights as a worker holds them.
 struct BenchmarkModel {
+    enum Work {
+        case sampling, learning
+    }
+
     let parameters: Parameters
     let threads: ThreadPool
     let arithmetic: Arithmetic
+    private let work: Work
+    /// What a sampler of exact arithmetic packs its weights from.
+    private let snapshot: MappedSnapshot?
 
-    init(path: String, threads count: Int, precision: Precision) throws {
+    init(path: String, threads count: Int, precision: Precision, for work: Work) throws {
         guard FileManager.default.fileExists(atPath: path) else {
             throw BenchmarkError("there is no model `\(path)`: cluster/fetch-model brings SmolLM2")
         }
         let source = try ModelSource.open(path)
-        parameters = Parameters(config: source.config)
-        try source.readAll(into: parameters.all)
         threads = ThreadPool(threadCount: count)
         arithmetic = try Arithmetic(precision)
+        self.work = work
+        if work == .sampling, precision == .bfloat16 {
+            snapshot = try Self.snapshot(of: source)
+            parameters = Parameters(sampling: source.config)
+            parameters.fill(from: snapshot!, threads: threads)
+        } else {
+            snapshot = nil
+            parameters = Parameters(config: source.config)
+            try source.readAll(into: parameters.all)
+        }
+    }
+
+    /// What is mapped stays readable when its file is gone.
+    private static func snapshot(of source: ModelSource) throws -> MappedSnapshot {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("benchmark-\(getpid())").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }  // a temporary folder: nothing depends on it
+        let written = try Snapshot.write(source: source, format: .bfloat16, to: folder)
+        return try MappedSnapshot(file: written.path, config: source.config, expecting: written.weightsHash)
     }
 
     func transformer() -> TransformerModel {
-        TransformerModel(parameters: parameters, threads: threads, arithmetic: arithmetic)
+        TransformerModel(
+            parameters: parameters, threads: threads, arithmetic: arithmetic,
+            copies: work == .learning ? .passing : .kept)
+    }
+
+    /// Does what a new version of the weights makes a sampler do, apart from checking its hash.
+    func changeVersion() {
+        if let snapshot {
+            parameters.fill(from: snapshot, threads: threads)
+        } else {
+            parameters.changed()
+        }
     }
 
     /// Token ids without meaning, the same in every run: speed does not depend on what a text says.

@@ -61,6 +61,29 @@ struct Contest {
     }
 }
 
+/// How many times faster all threads are than one. Both are measured in turn, a new process each.
+struct ThreadScaling {
+    private let contest: Contest
+
+    /// - Parameter arguments: of a measurement of this program, threads left out.
+    init(_ arguments: [String], threads: Int, rounds: Int) throws {
+        contest = try Contest(
+            [threads, 1].map { count in
+                Contender(
+                    "\(count) thread\(count == 1 ? "" : "s")",
+                    process: { try .own(arguments + ["--threads", String(count)]) })
+            }, rounds: rounds)
+    }
+
+    /// - Parameter name: of a reading that is a speed.
+    func finding(_ title: String, of name: String, threads: Int) -> Finding? {
+        let pairs = zip(contest.results[0].readings[name], contest.results[1].readings[name])
+        return Spread(pairs.map { $0 / $1 }).map {
+            Finding("\(title)_\(threads)_threads_over_1", $0, unit: "×", ceiling: Double(threads))
+        }
+    }
+}
+
 /// Says on standard error what is going on.
 func progress(_ text: String) {
     FileHandle.standardError.write(Data((text + "\n").utf8))

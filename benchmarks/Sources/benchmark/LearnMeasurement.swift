@@ -19,7 +19,7 @@ struct LearnMeasurement: ParsableCommand {
     func run() throws {
         let workload = LearnWorkload(quick: options.quick)
         let model = try BenchmarkModel(
-            path: options.model, threads: options.threads, precision: arithmetic.precision)
+            path: options.model, threads: options.threads, precision: arithmetic.precision, for: .learning)
         let trainer = Trainer(model: model.transformer(), options: OptimizerOptions())
         let groups = (0..<workload.groups).map { group in
             SequenceGroup(

@@ -28,6 +28,7 @@ package struct FuzzTarget: Sendable {
         FuzzTarget("joins", lengthLimit: 1024, PeerBytes.join),
         FuzzTarget("gguf", lengthLimit: 8192, ModelBytes.gguf),
         FuzzTarget("safetensors", lengthLimit: 4096, ModelBytes.safetensors),
+        FuzzTarget("differences", lengthLimit: 1024, ModelBytes.difference),
         FuzzTarget("configs", lengthLimit: 2048, ModelBytes.config),
         FuzzTarget("tokenizers", lengthLimit: 8192, ModelBytes.tokenizer),
         FuzzTarget("templates", lengthLimit: 1024, ModelBytes.template),

@@ -1,0 +1,166 @@
+// What is the hash that names a piece of data, however large, at the speed of memory?
+
+import CChecksum
+import Foundation
+import Rollouts
+
+/// BLAKE2b-256 over the number of bytes (64 bits, little endian) and the BLAKE2b-256 of each 64 KiB of them, the last
+/// of what is left. The inner hashes do not depend on each other, so eight of them share vector registers, and
+/// threads share them.
+///
+/// An object is fed piece by piece, by one thread at a time.
+final class TreeHash {
+    /// Bytes of one inner hash.
+    static let leafBytes = 1 << 16
+    private static let digestBytes = 32
+    /// Leaves that are hashed together.
+    private static let gatheredLeaves = 64
+    /// Of one part of the work of several threads.
+    private static let partLeaves = 16
+
+    private var byteCount = 0
+    private var leaves: [UInt8] = []
+    private let gathered = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: TreeHash.gatheredLeaves * TreeHash.leafBytes, alignment: 64)
+    private var gatheredBytes = 0
+
+    deinit { gathered.deallocate() }
+
+    func update(_ bytes: UnsafeRawBufferPointer) {
+        byteCount += bytes.count
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            if gatheredBytes == 0, rest.count >= gathered.count {
+                let whole = rest.count / gathered.count * gathered.count
+                append(UnsafeRawBufferPointer(rebasing: rest.prefix(whole)))
+                rest = rest.dropFirst(whole)
+                continue
+            }
+            let part = rest.prefix(gathered.count - gatheredBytes)
+            UnsafeMutableRawBufferPointer(rebasing: gathered[gatheredBytes...])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: part))
+            gatheredBytes += part.count
+            rest = rest.dropFirst(part.count)
+            if gatheredBytes == gathered.count { flush() }
+        }
+    }
+
+    func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
+
+    /// Ends the hash; nothing may be added after.
+    func finish() -> Digest {
+        flush()
+        return TreeHash.combine(byteCount, leaves[...])
+    }
+
+    private func flush() {
+        append(UnsafeRawBufferPointer(rebasing: gathered[..<gatheredBytes]))
+        gatheredBytes = 0
+    }
+
+    /// - Parameter bytes: whole leaves, unless they are the last.
+    private func append(_ bytes: UnsafeRawBufferPointer) {
+        leaves += TreeHash.leafDigests([bytes]) { count, body in for index in 0..<count { body(index) } }
+    }
+
+    // MARK: bytes at hand
+
+    static func hash(
+        _ bytes: UnsafeRawBufferPointer, parallel: ParallelLoop = WeightsHash.concurrently
+    ) -> Digest {
+        hash([bytes], parallel: parallel)[0]
+    }
+
+    /// Of several pieces of data, each by itself.
+    /// - Parameter hashed: is told of bytes that have been read, on the thread that read them.
+    static func hash(
+        _ pieces: [UnsafeRawBufferPointer], parallel: ParallelLoop,
+        hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
+    ) -> [Digest] {
+        let digests = leafDigests(pieces, parallel: parallel, hashed: hashed)
+        var start = 0
+        return pieces.map { piece in
+            let end = start + leafCount(piece.count) * digestBytes
+            defer { start = end }
+            return combine(piece.count, digests[start..<end])
+        }
+    }
+
+    static func hash(_ bytes: [UInt8]) -> Digest { bytes.withUnsafeBytes { hash($0) } }
+
+    /// Hash and size of a whole file, read in pieces: a file that shrinks meanwhile is an error, not a trap.
+    static func hash(file path: String) throws(WeightsError) -> BlobReference {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .system("open", file: path, code: errno) }
+        defer { close(descriptor) }
+        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 64)
+        defer { room.deallocate() }
+        var byteCount = 0
+        var leaves: [UInt8] = []
+        while true {
+            // Filled before it is hashed: only the last leaf of all may be short.
+            var filled = 0
+            while filled < room.count {
+                let count = Foundation.read(descriptor, room.baseAddress! + filled, room.count - filled)
+                if count < 0 && errno == EINTR { continue }
+                guard count >= 0 else { throw .system("read", file: path, code: errno) }
+                if count == 0 { break }
+                filled += count
+            }
+            byteCount += filled
+            leaves += leafDigests(
+                [UnsafeRawBufferPointer(rebasing: room[..<filled])], parallel: WeightsHash.concurrently)
+            if filled < room.count {
+                return BlobReference(digest: combine(byteCount, leaves[...]), byteCount: byteCount)
+            }
+        }
+    }
+
+    private static func leafCount(_ byteCount: Int) -> Int { (byteCount + leafBytes - 1) / leafBytes }
+
+    /// Leaves of one piece, digested by one thread into their place.
+    private struct Part {
+        var piece: UnsafeRawBufferPointer
+        var leaves: Range<Int>
+        var place: Int
+    }
+
+    /// The digests of all leaves of all pieces, in order.
+    private static func leafDigests(
+        _ pieces: [UnsafeRawBufferPointer], parallel: ParallelLoop,
+        hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
+    ) -> [UInt8] {
+        var parts: [Part] = []
+        var total = 0
+        for piece in pieces {
+            let count = leafCount(piece.count)
+            for first in stride(from: 0, to: count, by: partLeaves) {
+                parts.append(
+                    Part(piece: piece, leaves: first..<min(first + partLeaves, count), place: total + first))
+            }
+            total += count
+        }
+        return [UInt8](unsafeUninitializedCapacity: max(total, 1) * digestBytes) { digests, initialized in
+            // Guard: each part writes its own digests of bytes that nobody writes; the loop ends before they do.
+            nonisolated(unsafe) let (out, parts) = (digests.baseAddress!, parts)
+            parallel(parts.count) { index in
+                let (piece, leaves) = (parts[index].piece, parts[index].leaves)
+                blake2b_256_pieces(
+                    out + parts[index].place * digestBytes, piece.baseAddress!.assumingMemoryBound(to: UInt8.self),
+                    piece.count, leafBytes, leaves.lowerBound, leaves.upperBound)
+                let bytes = leaves.lowerBound * leafBytes..<min(leaves.upperBound * leafBytes, piece.count)
+                hashed(UnsafeRawBufferPointer(rebasing: piece[bytes]))
+            }
+            initialized = total * digestBytes
+        }
+    }
+
+    private static func combine(_ byteCount: Int, _ leaves: ArraySlice<UInt8>) -> Digest {
+        let hash = Blake2b()
+        var length: [UInt8] = []
+        length.append(littleEndian: UInt64(byteCount))
+        hash.update(length)
+        leaves.withUnsafeBytes { hash.update($0) }
+        return hash.finish()
+    }
+}
