@@ -7,7 +7,7 @@ options = arguments(workers=int, calls=int)
 
 import ray
 
-ray.init(num_cpus=options.workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+ray.init(address="local", num_cpus=options.workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
 
 @ray.remote(num_cpus=1)

@@ -83,7 +83,9 @@ struct ScriptedWorkers: ParsableCommand {
                 nextHello = now + 2
             }
             if now > nextBeat {
-                for index in peers.indices { sockets[index].send(peers[index].heartbeat()) }
+                for index in peers.indices where peers[index].isWelcome {
+                    sockets[index].send(peers[index].heartbeat())
+                }
                 nextBeat = now + heartbeat
             }
         }
