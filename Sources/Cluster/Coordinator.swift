@@ -13,6 +13,8 @@ package struct Coordinator: Sendable, Equatable {
     var accepted: [AcceptedGroup]
 
     var now = MonotonicTime.zero
+    /// When the loop must call again with `.tick` if nothing else happens; perhaps before there is anything to do.
+    package private(set) var nextDeadline: MonotonicTime?
     /// Effects of the event being handled; empty between events.
     var outbox: [Effect] = []
 
@@ -70,9 +72,11 @@ package struct Coordinator: Sendable, Equatable {
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
+        // A heartbeat only moves deadlines further away, so the one known stays early enough.
         if isSomethingDue || !Self.isHeartbeat(event) {
             expire()
             advance()
+            nextDeadline = soonestDeadline
         }
         defer { outbox = [] }
         return outbox
@@ -83,8 +87,8 @@ package struct Coordinator: Sendable, Equatable {
         if case .received(.heartbeat, _) = event { true } else { false }
     }
 
-    /// When the loop must call again with `.tick` if nothing else happens.
-    package var nextDeadline: MonotonicTime? {
+    /// The earliest time, after now, at which something changes by itself. A round over all workers and open units.
+    private var soonestDeadline: MonotonicTime? {
         guard !progress.isFinished else { return nil }
         var next: MonotonicTime?
         func consider(_ time: MonotonicTime?) {

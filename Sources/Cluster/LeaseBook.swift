@@ -97,7 +97,10 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
 
     mutating func insert(_ unit: Unit, before isLater: (Unit) -> Bool) {
         precondition(index(of: unit.key, isCheck: unit.isCheck) == nil, "unit \(unit.key) is already open")
-        units.insert(unit, at: units.firstIndex(where: isLater) ?? units.count)
+        // Those that are later are the last ones; mostly there are none.
+        var place = units.count
+        while place > 0, isLater(units[place - 1]) { place -= 1 }
+        units.insert(unit, at: place)
     }
 
     mutating func grant(_ index: Int, _ lease: Lease) {

@@ -14,7 +14,7 @@ enum RecipeSize {
         var values = 1
     }
 
-    /// - Returns: what is too large and where; nil where nothing is, or where the text is no YAML: Yams says that better.
+    /// - Returns: what is too large and where; nil where nothing is, or where it is no YAML: Yams says that better.
     static func problem(in yaml: String) -> (text: String, line: Int, column: Int)? {
         var parser = yaml_parser_t()
         guard yaml_parser_initialize(&parser) == 1 else { return nil }
@@ -45,7 +45,9 @@ enum RecipeSize {
             default: continue
             }
             let (line, column) = (Int(event.start_mark.line) + 1, Int(event.start_mark.column) + 1)
-            if open.count > depthLimit { return ("nested more than \(depthLimit) deep: this is no recipe", line, column) }
+            if open.count > depthLimit {
+                return ("nested more than \(depthLimit) deep: this is no recipe", line, column)
+            }
             guard let closed else { continue }
             if let anchor = closed.anchor { sizes[anchor] = closed.values }
             if let last = open.indices.last { open[last].values += closed.values }

@@ -73,11 +73,14 @@ struct RecordWriter {
 
     private func accept(_ prompt: Prompt, _ completions: [Completion]) throws {
         let key = prompt.key
-        let isDropped =
-            try Row.fetchOne(
-                database, sql: "SELECT 1 FROM drops WHERE purpose = ? AND step = ? AND ordinal = ?",
-                arguments: StatementArguments(key.arguments)) != nil
-        if let stored = try RecordReader(database: database).group(key) {
+        // Asked for every group of a run: compiled once.
+        func exists(_ table: String) throws -> Bool {
+            let sql = "SELECT 1 FROM \(table) WHERE purpose = ? AND step = ? AND ordinal = ?"
+            return try Row.fetchOne(
+                database.cachedStatement(sql: sql), arguments: StatementArguments(key.arguments)) != nil
+        }
+        let isDropped = try exists("drops")
+        if try exists("groups"), let stored = try RecordReader(database: database).group(key) {
             let isSame =
                 stored.completions.map(\.text) == completions.map(\.text)
                 && (stored.isCompacted

@@ -4,14 +4,15 @@ import Foundation
 
 enum TokenBlob {
     static func bytes<Value: FixedWidthInteger>(_ values: [Value]) -> Data {
-        var bytes = Data(capacity: values.count * MemoryLayout<Value>.size)
-        for value in values {
-            withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
-        }
-        return bytes
+        // One copy where the machine has the file's byte order, which all supported ones have.
+        if 1.littleEndian == 1 { return values.withUnsafeBytes { Data($0) } }
+        return values.map(\.littleEndian).withUnsafeBytes { Data($0) }
     }
 
-    static func bytes(_ values: [Float]) -> Data { bytes(values.map(\.bitPattern)) }
+    static func bytes(_ values: [Float]) -> Data {
+        if 1.littleEndian == 1 { return values.withUnsafeBytes { Data($0) } }
+        return bytes(values.map(\.bitPattern))
+    }
 
     /// - Returns: nil when the byte count does not fit.
     static func integers<Value: FixedWidthInteger>(_ bytes: [UInt8], as type: Value.Type) -> [Value]? {

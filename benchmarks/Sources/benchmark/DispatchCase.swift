@@ -11,8 +11,8 @@ struct DispatchCase: ParsableCommand {
             1 KB out, 4 KB in (a group of four completions), over loopback TCP; every group is also stored durably, \
             judged by a second order and answer, and handed to a learner. `one by one`: a worker holds one group at \
             a time; `batched`: \(DispatchCase.window), so that what arrives together is one transaction. In turn \
-            with each: libzmq alone, a ROUTER that sends 1 KB and gets 4 KB back, one by one. --peer: Ray actors, a method that \
-            takes 1 KB and returns 4 KB.
+            with each: libzmq alone, a ROUTER that sends 1 KB and gets 4 KB back, one by one. --peer: Ray actors, a \
+            method that takes 1 KB and returns 4 KB.
             """)
     static let window = 16
 

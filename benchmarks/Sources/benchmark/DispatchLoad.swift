@@ -72,7 +72,6 @@ struct ScriptedPeer {
     private(set) var isWelcome = false
     private(set) var provenVersions = 0
     private(set) var isDismissed = false
-    private var learned = 0
 
     init(index: Int, roles: [WorkerRole], slots: Int) {
         name = "w\(index)"
@@ -106,7 +105,8 @@ struct ScriptedPeer {
             return conversation.seal(
                 .verificationResult(lease: lease, verdicts: DispatchLoad.verdicts, seconds: 0.001))
         case .train(let lease, let assignment):
-            let manifest = DispatchLoad.manifest(PolicyVersion(UInt64(assignment.step)))
+            var manifest = DispatchLoad.manifest(PolicyVersion(UInt64(assignment.step)))
+            if assignment.checkpoint { manifest.optimizer = manifest.weights }
             let report = TrainingReport(step: assignment.step, manifest: manifest, metrics: [])
             return conversation.seal(.trainingResult(lease: lease, report, seconds: 0.001))
         case .refused(let reason): throw BenchmarkError("worker \(name) was refused: \(reason)")

@@ -88,7 +88,7 @@ struct DispatchMeasurement: ParsableCommand {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let perStep = DispatchLoad.promptsPerStep(workers: workers, slots: window)
         let steps = max(3, (groups + perStep - 1) / perStep + 1)
-        let ground = try DispatchGround(
+        let ground = try DispatchGround.listening(
             options: DispatchLoad.options(workers: workers, slots: window, steps: steps), curve: curve)
         let shell = DispatchShell(store: forgetful ? nil : try RunStore(path: folder + "/run.sqlite"))
         let child = try WorkersProcess(
@@ -116,22 +116,17 @@ struct DispatchGround: ~Copyable {
     private let server: PublicKey?
     private let link: ControlServer
 
-    init(options: RunOptions, curve: Bool) throws {
-        context = try Context()
-        self.options = options
+    static func listening(options: RunOptions, curve: Bool) throws -> DispatchGround {
+        let context = try Context()
+        let keys = curve ? KeyPair.generate() : nil
         let any = Address.tcp(host: "127.0.0.1", port: 0)
-        if curve {
-            let keys = KeyPair.generate()
-            gatekeeper = try Gatekeeper(context, rules: ["run": .anyKey]) { _ in }
-            link = try ControlServer(
-                context, listen: [],
-                curve: CurveListener(addresses: [any], keys: keys, domain: "run", allowed: nil))
-            server = keys.publicKey
-        } else {
-            gatekeeper = nil
-            server = nil
-            link = try ControlServer(context, listen: [any])
-        }
+        // Before the socket that asks it.
+        let gatekeeper = curve ? try Gatekeeper(context, rules: ["run": .anyKey]) { _ in } : nil
+        let link = try ControlServer(
+            context, listen: curve ? [] : [any],
+            curve: keys.map { CurveListener(addresses: [any], keys: $0, domain: "run", allowed: nil) })
+        return DispatchGround(
+            context: context, gatekeeper: gatekeeper, options: options, server: keys?.publicKey, link: link)
     }
 
     /// For the workers' process.

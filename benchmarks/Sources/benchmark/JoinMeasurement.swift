@@ -26,7 +26,7 @@ struct JoinMeasurement: ParsableCommand {
         options.cluster.heartbeatSeconds = heartbeat
         // Nobody proves a policy here, and nobody is to be given up for it.
         options.cluster.leaseSeconds = 3600
-        let ground = try DispatchGround(options: options, curve: true)
+        let ground = try DispatchGround.listening(options: options, curve: true)
         let shell = DispatchShell(store: try RunStore(path: folder + "/run.sqlite"))
         let before = ProcessMemory.currentBytes
         let start = monotonicNanoseconds()

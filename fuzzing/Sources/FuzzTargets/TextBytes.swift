@@ -24,15 +24,17 @@ enum TextBytes {
         conversations.answerField = ""
         conversations.filterField = "subset"
         conversations.filterValue = "true"
-        var refusal: DatasetError?
-        for source in [DataSource(), marked, conversations] {
-            do throws(DatasetError) {
-                _ = try rows(bytes, source)
-            } catch {
-                refusal = refusal ?? error
+        var refusals: [DatasetError] = []
+        let sources = [DataSource(), marked, conversations]
+        for source in sources {
+            switch Result(catching: { () throws(DatasetError) in try rows(bytes, source) }) {
+            case .success(let read):
+                try FuzzFinding.require(read.allSatisfy { !$0.messages.isEmpty }, "an accepted row has no turns")
+            case .failure(let refusal): refusals.append(refusal)
             }
         }
-        if let refusal { throw refusal }
+        // One of them is what the file was written for.
+        if refusals.count == sources.count { throw refusals[0] }
     }
 
     private static func rows(_ bytes: [UInt8], _ source: DataSource) throws(DatasetError) -> [DataRow] {
