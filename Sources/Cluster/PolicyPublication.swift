@@ -138,6 +138,14 @@ struct PolicyPublication: Equatable, Sendable {
         return loads
     }
 
+    /// In flight everyone takes the newest policy, whatever is being sampled.
+    /// - Parameter ready: rollout workers that may load.
+    func loadsInFlight(for workers: [Worker], ready: (Worker) -> Bool, newest: PolicyManifest?) -> [Load] {
+        guard let newest else { return [] }
+        return workers.filter { $0.isSampler && !$0.holds(newest) && ready($0) }
+            .map { Load(worker: $0.name, manifest: newest) }
+    }
+
     /// How long to wait before a policy that failed to load is sent again: 1 s, 2 s, 4 s, … 32 s.
     static func retryWait(afterFailures count: Int) -> Duration {
         .seconds(1 << min(max(0, count - 1), backOffLimit))

@@ -7,7 +7,7 @@ import Weights
 ///
 /// A prefix lives until it is released and no sequence uses it; its keys and values are shared by all its sequences.
 package final class Decoder: DecodeBackend {
-    private let model: TransformerModel
+    private var model: TransformerModel
     private let pool: PagePool
     private let workspace = ForwardWorkspace()
     private let attentionBuffer = FloatBuffer(count: 0)
@@ -31,6 +31,12 @@ package final class Decoder: DecodeBackend {
         let config = model.config
         let layer = config.keyValueHeadCount * Int(attention_page_size(model.shape))
         pool = PagePool(layerStride: layer, layerCount: config.layerCount)
+    }
+
+    /// Other weights of the same shape take over. Keys and values that are cached stay those of the weights before.
+    package func change(to other: TransformerModel) {
+        precondition(other.config == model.config, "Decoder: weights of another shape")
+        model = other
     }
 
     package var vocabularySize: Int { model.config.vocabularySize }

@@ -124,7 +124,7 @@ package final class RunShell: CoordinatorShell {
     /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again. One
     /// more than the lag stays for workers that are just fetching it.
     private func forgetIntermediates(newest: PolicyVersion) {
-        let reach = UInt64(options.schedule.lag) + 1
+        let reach = UInt64(options.schedule.reach) + 1
         forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && $0.rawValue + reach < newest.rawValue }
     }
 

@@ -46,6 +46,11 @@ package struct Scenario: Equatable, Sendable {
         // Dice of their own: what the others show stays as it is.
         var learnerDice = SimulationDice(seed: seed ^ 0x1EA2)
         options.optimizer.shards = 1 << learnerDice.integer(0...3)
+        if learnerDice.chance(0.15) {
+            options.schedule.inflight = true
+            options.schedule.lag = 0
+            options.schedule.maxStalenessVersions = learnerDice.integer(1...3)
+        }
         self.options = options
         evaluationPromptCount = dice.integer(1...4)
         isPretrained = dice.chance(0.25)
