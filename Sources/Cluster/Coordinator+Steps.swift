@@ -14,8 +14,8 @@ extension Coordinator {
         if progress.isInflight {
             note(
                 .info,
-                "in flight: weights change between tokens, up to \(progress.lag) versions behind; the run is not the "
-                    + "same bits when it is run again")
+                "in flight: weights change between tokens, with a staleness of at most \(progress.lag); run again, the "
+                    + "run is not the same bits")
         }
         if pretraining == nil { publishBase() }
     }

@@ -28,7 +28,7 @@ struct InflightTests {
         #expect(try numbers(ground, "inflight", "importance_ratio_max").contains { $0 != 1 })
         #expect(try ground.metrics("inflight").filter { $0["heldout_accuracy"] != nil }.count == 3)
         let log = try String(contentsOfFile: ground.file("inflight", "logs/coordinator.log"), encoding: .utf8)
-        #expect(log.contains("not the same bits"), "\(log)")
+        #expect(log.contains("is not the same bits"), "\(log)")
         #expect(!log.contains("could not") && !log.contains("unusabl"), "\(log)")
     }
 
