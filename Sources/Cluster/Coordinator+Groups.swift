@@ -41,7 +41,9 @@ extension Coordinator {
         }
         let loads =
             progress.isInflight
-            ? publication.loadsInFlight(for: membership.workers, ready: mayLoad, newest: newestIfSampled)
+            ? publication.loadsInFlight(
+                for: membership.workers, ready: mayLoad, isFree: { rollouts.book.heldCount(of: $0.name) == 0 },
+                wanted: wantedInFlight)
             : publication.loads(
                 for: membership.workers, idle: mayLoad, demand: rollouts.demand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
@@ -64,6 +66,13 @@ extension Coordinator {
     /// The newest version whose tokens an answer to this assignment may have.
     private func newestVersion(for assignment: RolloutAssignment) -> PolicyVersion {
         assignment.newer ? progress.versions(for: assignment.prompt.key.step).upperBound : assignment.version
+    }
+
+    /// What everyone is to hold in flight: the newest policy, or the one that is evaluated, which after a step back is
+    /// an older one.
+    private var wantedInFlight: PolicyManifest? {
+        guard let batch = evaluation.batch else { return newestIfSampled }
+        return publication.manifest(of: batch.version)
     }
 
     /// The newest policy, if anything will be sampled with it: workers load it before there are groups for it.

@@ -37,7 +37,9 @@ struct StepMeasurement {
         let trainedTokenCount = trained.reduce(0) { $0 + $1.completions.reduce(0) { $0 + $1.tokens.count } }
         let secondsRollout = Self.seconds(from: batch.dispatchedAt, to: batch.lastCompletedAt)
         let sampled = UInt64(max(0, batch.step - 1))
-        let staleness = Staleness(of: trained, sampledFor: sampled)
+        let exact = trained.isEmpty ? 0 : sampled - min(sampled, batch.version.rawValue)
+        let staleness =
+            isInflight ? Staleness(of: trained, sampledFor: sampled) : Staleness(max: Double(exact), mean: Double(exact))
 
         var values: [StepMetrics.Value] = []
         func add(_ name: String, _ value: Double) {
@@ -81,6 +83,8 @@ struct StepMeasurement {
     private struct Staleness {
         var max = 0.0
         var mean = 0.0
+
+        init(max: Double, mean: Double) { (self.max, self.mean) = (max, mean) }
 
         init(of groups: [TrackedGroup], sampledFor base: UInt64) {
             var sum = 0.0

@@ -44,7 +44,7 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
     @Test func `a key like no other lists what is known`() {
         #expect(
             message("schedule: {zzzzzz: 1}")
-                == "r.yaml:1:12: schedule.zzzzzz: unknown key; known here: steps, lag")
+                == "r.yaml:1:12: schedule.zzzzzz: unknown key; known here: steps, lag, inflight, max_staleness_versions")
     }
 
     @Test func `an unknown key inside a list names the item`() {
