@@ -10,7 +10,8 @@ extension Coordinator {
             return rollouts.add(assignment)
         }
         let stored = accepted.remove(at: index)
-        guard stored.prompt == prompt, rollouts.fault(in: stored.completions, of: assignment, newest: newestVersion(for: assignment)) == nil
+        guard stored.prompt == prompt,
+            rollouts.fault(in: stored.completions, of: assignment, newest: newestVersion(for: assignment)) == nil
         else {
             note(.warning, "stored completions of \(prompt.key.words) do not fit the prompt drawn; sampling it again")
             return rollouts.add(assignment)

@@ -115,7 +115,9 @@ struct RolloutScheduler: Equatable, Sendable {
             return "expected \(assignment.groupSize) completions, found \(completions.count)"
         }
         for (place, completion) in completions.enumerated() {
-            if let fault = fault(in: completion, at: place, of: assignment, newest ?? assignment.version) { return "completion \(place): \(fault)" }
+            if let fault = fault(in: completion, at: place, of: assignment, newest ?? assignment.version) {
+                return "completion \(place): \(fault)"
+            }
         }
         return nil
     }

@@ -77,7 +77,8 @@ struct RunProgress: Equatable, Sendable {
 
     /// Whether a step or an evaluation is sampled with this version.
     func isSampled(with version: PolicyVersion) -> Bool {
-        (stepCount > 0 && version <= versions(for: stepCount).upperBound) || wantsEvaluation(after: Int(version.rawValue))
+        (stepCount > 0 && version <= versions(for: stepCount).upperBound)
+            || wantsEvaluation(after: Int(version.rawValue))
     }
 
     func wantsCheckpoint(at step: Int) -> Bool {

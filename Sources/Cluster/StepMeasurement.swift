@@ -39,7 +39,8 @@ struct StepMeasurement {
         let sampled = UInt64(max(0, batch.step - 1))
         let exact = trained.isEmpty ? 0 : sampled - min(sampled, batch.version.rawValue)
         let staleness =
-            isInflight ? Staleness(of: trained, sampledFor: sampled) : Staleness(max: Double(exact), mean: Double(exact))
+            isInflight
+            ? Staleness(of: trained, sampledFor: sampled) : Staleness(max: Double(exact), mean: Double(exact))
 
         var values: [StepMetrics.Value] = []
         func add(_ name: String, _ value: Double) {

@@ -30,8 +30,8 @@ package final class SamplingWork {
     var isIdle: Bool { assignments.isEmpty && refusals.isEmpty }
 
     /// Cached keys and values belong to the weights that made them: a new policy starts with none, unless everything
-    /// that is being sampled admits it. Then it takes over with the next token, and what is cached stays, as usual where
-    /// weights change in flight: each token's log-prob is the one it was drawn with.
+    /// that is being sampled admits it. Then it takes over with the next token, and what is cached stays, as usual
+    /// where weights change in flight: each token's log-prob is the one it was drawn with.
     func policyChanged() {
         guard let manifest = policies.samplingManifest, let parameters = policies.sampling, let generator, let decoder,
             assignments.values.allSatisfy({ $0.newer && $0.admits(manifest.version) }), !assignments.isEmpty

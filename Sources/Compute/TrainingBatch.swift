@@ -163,7 +163,8 @@ struct TrainingBatch {
     }
 
     /// Places of the pass's groups with a token whose log-prob is not, bit for bit, the sampler's, though the policy
-    /// being trained sampled it and all before it. Where weights changed on the way, cached keys and values are others'.
+    /// being trained sampled it and all before it. Where weights changed on the way, cached keys and values are
+    /// others'.
     /// - Parameters:
     ///   - base: the policy being trained.
     ///   - tokens: the pass's, as `tokenBatch` makes them.
