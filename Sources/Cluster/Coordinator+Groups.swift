@@ -23,6 +23,7 @@ extension Coordinator {
             batch.groups[ordinal].state = verdicts == nil ? .verifying : .judged
         }
         if verdicts == nil { verification.add(prompt, stored.completions) }
+        openCheck(prompt, sampledBy: nil)
     }
 
     func assignment(for prompt: Prompt) -> RolloutAssignment {
@@ -46,7 +47,8 @@ extension Coordinator {
                 for: membership.workers, ready: mayLoad, isFree: { rollouts.book.heldCount(of: $0.name) == 0 },
                 wanted: wantedInFlight)
             : publication.loads(
-                for: membership.workers, idle: mayLoad, demand: rollouts.demand(at: now), ahead: newestIfSampled)
+                for: membership.workers, idle: mayLoad, demand: rollouts.demand(at: now),
+                checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
@@ -95,6 +97,7 @@ extension Coordinator {
             if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
         }
+        if unit.isCheck { return takeCheck(index, lease, completions, from: worker) }
         _ = rollouts.book.remove(index)
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
@@ -115,6 +118,7 @@ extension Coordinator {
             $0.restUntil = nil
         }
         verification.add(unit.work.prompt, completions)
+        openCheck(unit.work.prompt, sampledBy: worker)
     }
 
     mutating func takeVerdicts(_ lease: LeaseIdentifier, _ verdicts: [Verdict], from worker: String) {
@@ -185,7 +189,10 @@ extension Coordinator {
         let key = rollouts.book.units[index].key
         counters.faultCount += 1
         fault(.rolloutFailed, "`\(worker)` could not sample \(key.words): \(reason)", of: worker, lease: lease)
-        guard retryable else {
+        let unit = rollouts.book.units[index]
+        let isLast = !retryable || unit.failureCount + 1 >= RolloutScheduler.failureLimit
+        if unit.isCheck, isLast, group(key)?.check == .open { return skipCheck(index) }
+        guard retryable || unit.isCheck else {
             _ = rollouts.book.remove(index)
             changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
             return persist(.groupDropped(key, reason: reason))

@@ -13,6 +13,8 @@ package final class SamplingWork {
     private var generator: Generator?
     /// What the generator decodes with.
     private var decoder: Decoder?
+    /// For one generator after the other.
+    private var pages: PagePool?
     private var assignments: [LeaseIdentifier: RolloutAssignment] = [:]
     private var began: [LeaseIdentifier: ContinuousClock.Instant] = [:]
     private var tokensDone: [LeaseIdentifier: UInt64] = [:]
@@ -148,7 +150,9 @@ package final class SamplingWork {
         if let generator { return generator }
         guard let parameters = policies.sampling else { preconditionFailure("submit checked that a policy is held") }
         let tokenizer = tokenizer
-        let decoder = Decoder(model: policies.model(over: parameters))
+        let pages = pages ?? PagePool(config: parameters.config)
+        self.pages = pages
+        let decoder = Decoder(model: policies.model(over: parameters), pages: pages)
         self.decoder = decoder
         let made = Generator(
             backend: decoder, batchLimit: batchLimit,

@@ -110,14 +110,7 @@ package final class ChaosGround {
 
     /// Ends every process that is left, the coordinators' own workers included, and nobody else's.
     package func endProcesses() {
-        for process in processes where process.isRunning {
-            let children = process.identity?.children ?? []
-            process.end()
-            for child in children {
-                child.signal(SIGCONT)
-                child.signal(SIGKILL)
-            }
-        }
+        for process in processes { process.killWithChildren() }
         processes = []
     }
 

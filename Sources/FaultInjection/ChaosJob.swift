@@ -7,7 +7,7 @@ import Transport
 
 package struct ChaosJob {
     /// Without a new step for so long the run is taken for stuck.
-    static let patience = Duration.seconds(180)
+    static let patience = Duration.seconds(120)
     /// Of the messages, so many meet something; and so many in all.
     private static let troubledShare = 0.03
     private static let troubledLimit = 60

@@ -3,7 +3,7 @@
 import Foundation
 import Rollouts
 
-/// A coordinator with local workers, and workers that joined through the proxy. Whoever ends without being asked to is
+/// A coordinator with local workers, and workers that joined through the proxy. Whoever does not end as it should is
 /// started again, as a service manager would.
 final class DisturbedCluster {
     private struct Member {
@@ -103,7 +103,7 @@ final class DisturbedCluster {
         }
         stopped.removeAll { $0.until <= now }
         guard coordinator.isRunning else { return }
-        for index in members.indices where !members[index].process.isRunning {
+        for index in members.indices where !members[index].process.isRunning && !members[index].process.isContent {
             members[index].process = try launch(members[index].process.name, members[index].role)
             restartCount += 1
         }

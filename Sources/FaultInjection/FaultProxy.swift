@@ -8,6 +8,8 @@ import Transport
 package final class FaultProxy {
     /// Silence after which a connection is over: libzmq does not say when one ends.
     private static let longestSilence = Duration.seconds(60)
+    /// How long a frame waits for the coordinator: as long as a worker's own socket lets it.
+    private static let longestWait = Duration.seconds(1)
 
     /// A class, because a socket cannot be in an array.
     private final class Relay {
@@ -15,12 +17,21 @@ package final class FaultProxy {
         var client: ControlClient
         var up = FrameHop()
         var down = FrameHop()
+        /// Frames on their way up, in order.
+        private var leaving: [(frame: [UInt8], until: MonotonicTime)] = []
         var lastHeard: MonotonicTime
 
         init(_ peer: PeerIdentifier, _ client: consuming ControlClient, at now: MonotonicTime) {
             self.peer = peer
             self.client = client
             lastHeard = now
+        }
+
+        func sendUp(_ frames: [[UInt8]], at now: MonotonicTime) {
+            leaving += frames.map { ($0, now + FaultProxy.longestWait) }
+            while let first = leaving.first {
+                if client.send(first.frame) == .sent || first.until <= now { leaving.removeFirst() } else { return }
+            }
         }
     }
 
@@ -60,7 +71,7 @@ package final class FaultProxy {
             while let frame = relay.client.receive() {
                 send(relay.down.pass(frame, fate(), at: time), downTo: relay)
             }
-            for frame in relay.up.takeDue(at: time) { _ = relay.client.send(frame) }
+            relay.sendUp(relay.up.takeDue(at: time), at: time)
             send(relay.down.takeDue(at: time), downTo: relay)
         }
         relays.removeAll { time - $0.lastHeard > Self.longestSilence }
@@ -69,8 +80,7 @@ package final class FaultProxy {
     private func takeUp(_ frame: [UInt8], from peer: PeerIdentifier, at now: MonotonicTime) {
         guard let relay = relays.first(where: { $0.peer == peer }) ?? connect(peer, at: now) else { return }
         relay.lastHeard = now
-        // A frame for which there is no coordinator is lost, as it would be without us.
-        for frame in relay.up.pass(frame, fate(), at: now) { _ = relay.client.send(frame) }
+        relay.sendUp(relay.up.pass(frame, fate(), at: now), at: now)
     }
 
     private func connect(_ peer: PeerIdentifier, at now: MonotonicTime) -> Relay? {
@@ -79,7 +89,7 @@ package final class FaultProxy {
         limits.reconnectMost = .milliseconds(200)
         limits.linger = .zero
         // Where no socket can be made, the worker hears nothing and tries again.
-        guard let client = try? ControlClient(context, connect: coordinator, limits: limits) else { return nil }  // above
+        guard let client = try? ControlClient(context, connect: coordinator, limits: limits) else { return nil }
         let relay = Relay(peer, client, at: now)
         relays.append(relay)
         return relay

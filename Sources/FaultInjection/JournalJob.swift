@@ -1,4 +1,4 @@
-// `cluster/chaos --coordinator-kills N`: a coordinator killed at N random points loses nothing and counts nothing twice.
+// `cluster/chaos --coordinator-kills N`: does a coordinator killed at N random points lose or repeat anything?
 
 import Foundation
 import Rollouts
@@ -52,7 +52,8 @@ package struct JournalJob {
             let life = Life(
                 writes: dice.integer(1...(isAhead ? Self.shortestWork : Self.longestLife)),
                 microseconds: dice.integer(below: 5_000), isEndless: counts.total >= kills)
-            let coordinator = try ground.start("killed", FileManager.default.fileExists(atPath: store) ? ["--resume"] : [])
+            let isKnown = FileManager.default.fileExists(atPath: store)
+            let coordinator = try ground.start("killed", isKnown ? ["--resume"] : [])
             let wasKilled = try life.end(coordinator, store: store, ground)
             let now = try Journal.read(store: store, mayBeUnmade: journal.isEmpty)
             let wrong = now.loss(since: journal) ?? now.repetition
@@ -60,7 +61,8 @@ package struct JournalJob {
             if wasKilled {
                 counts.add(.killCoordinator)
                 if counts.total.isMultiple(of: 20) {
-                    ground.say("\(counts.total) kills, \(journal.steps.count) steps, \(journal.completions.count) groups")
+                    let done = "\(journal.steps.count) steps, \(journal.completions.count) groups"
+                    ground.say("\(counts.total) kills, \(done)")
                 }
             }
             if let wrong { return (journal, "after kill \(counts.total): \(wrong)") }
@@ -97,11 +99,7 @@ private struct Life {
             guard !isEndless, seen >= writes else { continue }
             usleep(UInt32(microseconds))  // anywhere between two writes
             // As when the host goes down: its workers with it.
-            let children = coordinator.identity?.children ?? []
-            coordinator.signal(SIGKILL)
-            coordinator.waitForEnd(.seconds(10))
-            for child in children { child.signal(SIGKILL) }
-            return coordinator.endedBySignal
+            return coordinator.killWithChildren()
         }
         return false
     }

@@ -2,8 +2,8 @@
 
 import Foundation
 
-/// A head and two workers, each with a cable of its own to the head. Everything has this process's number in its name and
-/// goes when it ends.
+/// A head and two workers, each with a cable of its own to the head. Everything has this process's number in its name
+/// and goes when it ends.
 final class NamespaceGround {
     struct Worker {
         let name: String
@@ -45,26 +45,28 @@ final class NamespaceGround {
         for worker in workers {
             let far = worker.headAddress.dropLast() + "2"
             try ip([
-                "link", "add", worker.cable, "netns", head, "type", "veth", "peer", "name", "up", "netns",
+                "link", "add", worker.cable, "netns", head, "type", "veth", "peer", "name", "cable", "netns",
                 worker.namespace,
             ])
             try ip(["-n", head, "address", "add", worker.headAddress + "/24", "dev", worker.cable])
-            try ip(["-n", worker.namespace, "address", "add", far + "/24", "dev", "up"])
-            try ip(["-n", worker.namespace, "link", "set", "up", "up"])
+            try ip(["-n", worker.namespace, "address", "add", far + "/24", "dev", "cable"])
+            try ip(["-n", worker.namespace, "link", "set", "dev", "cable", "up"])
             try heal(worker)
         }
     }
 
     func cut(_ worker: Worker) throws(FaultInjectionError) {
-        try ip(["-n", head, "link", "set", worker.cable, "down"])
+        try ip(["-n", head, "link", "set", "dev", worker.cable, "down"])
     }
 
     func heal(_ worker: Worker) throws(FaultInjectionError) {
-        try ip(["-n", head, "link", "set", worker.cable, "up"])
+        try ip(["-n", head, "link", "set", "dev", worker.cable, "up"])
     }
 
     /// Words before a command that make it run there.
-    static func inside(_ namespace: String) -> [String] { ["/bin/sh", "-c", "exec ip netns exec \"$0\" \"$@\"", namespace] }
+    static func inside(_ namespace: String) -> [String] {
+        ["/bin/sh", "-c", "exec ip netns exec \"$0\" \"$@\"", namespace]
+    }
 
     /// The same, and a folder of this host looks empty to it, as on another host.
     static func inside(_ namespace: String, hiding folder: String) -> [String] {

@@ -4,7 +4,8 @@ import Foundation
 import Rollouts
 import Runtime
 
-/// The workers see nothing of the head's folders: weights come and go over the encrypted blob socket.
+/// The workers see nothing of the head's folders: weights come and go over the encrypted blob socket. Each of the three
+/// does something that nobody else does: the run stands still without it, however fast it is, and must go on after.
 package struct NamespaceJob {
     private static let run = "apart"
     private static let port = 5555
@@ -45,6 +46,8 @@ package struct NamespaceJob {
         var counts = FaultCounts()
         let planned = 3 * Self.rounds
         var newest = 0
+        /// The next is lost when the run has gone on from the one before.
+        var newestAtLoss = 0
         var lastStepAt = ContinuousClock.now
         var healAt: ContinuousClock.Instant?
         while hosts.head.isRunning {
@@ -56,6 +59,9 @@ package struct NamespaceJob {
             if now - lastStepAt > ChaosJob.patience {
                 return (counts, "no step after \(newest) for \(Int(ChaosJob.patience.inSeconds)) s")
             }
+            if let worker = hosts.failedWorker {
+                return (counts, "\(worker.name) ended with status \(worker.status): see `\(worker.log)`")
+            }
             if let due = healAt {
                 guard now >= due else { continue }
                 for worker in namespaces.workers { try namespaces.heal(worker) }
@@ -63,7 +69,8 @@ package struct NamespaceJob {
                 healAt = nil
             }
             let next = (settings.steps - 3) * counts.total / planned
-            guard counts.total < planned, newest >= max(1, next) else { continue }
+            guard counts.total < planned, newest >= next, newest > newestAtLoss else { continue }
+            newestAtLoss = newest
             if counts.total % 3 == 0 {
                 guard try hosts.killHead() else { continue }
                 counts.add(.killCoordinator)
@@ -86,6 +93,7 @@ package struct NamespaceJob {
 /// The processes on the three hosts.
 private struct Hosts {
     private(set) var head: OwnProcess
+    private var workers: [OwnProcess] = []
     private let ground: ChaosGround
     private let run: String
     private let command: [String]
@@ -94,24 +102,30 @@ private struct Hosts {
     init(_ ground: ChaosGround, _ namespaces: NamespaceGround, run: String, port: Int) throws(FaultInjectionError) {
         self.ground = ground
         self.run = run
-        command = ["--listen", "tcp://0.0.0.0:\(port)", "--local", "verifier=1"]
+        command = ["--listen", "tcp://0.0.0.0:\(port)", "--local", "none"]
         prefix = NamespaceGround.inside(namespaces.head)
+        let keys = ground.folder + "/keys"
+        guard mkdir(keys, 0o700) == 0 else { throw FaultInjectionError("cannot make the folder `\(keys)`") }
         head = try ground.start(run, command, inside: prefix)
         for (worker, roles) in zip(namespaces.workers, ["rollout,learner", "rollout,verifier"]) {
             let token = try Command.output([
                 ground.programs.coordinator, "invite", run, "--runs", ground.runs, "--role", roles, "--address",
                 "tcp://\(worker.headAddress):\(port)",
             ]).trimmingCharacters(in: .whitespacesAndNewlines)
-            _ = try ground.launch(
-                "worker-\(worker.name)",
-                NamespaceGround.inside(worker.namespace, hiding: ground.runs) + [
-                    ground.programs.worker, "join", token, "--threads", "1", "--key-file",
-                    "\(ground.folder)/keys/\(worker.name).key",
-                ])
+            workers.append(
+                try ground.launch(
+                    "worker-\(worker.name)",
+                    NamespaceGround.inside(worker.namespace, hiding: ground.runs) + [
+                        ground.programs.worker, "join", token, "--threads", "1", "--key-file",
+                        "\(keys)/\(worker.name).key",
+                    ]))
         }
     }
 
-    /// - Returns: whether it was there to be killed. Its local worker leaves by itself.
+    /// Nobody kills these: what ends other than with the run is a failure.
+    var failedWorker: OwnProcess? { workers.first { !$0.isRunning && !$0.isContent } }
+
+    /// - Returns: whether it was there to be killed.
     mutating func killHead() throws(FaultInjectionError) -> Bool {
         guard head.signal(SIGKILL) else { return false }
         head.waitForEnd(.seconds(10))

@@ -37,6 +37,8 @@ package final class OwnProcess {
     package var isRunning: Bool { process.isRunning }
     /// Of one that has ended.
     package var status: Int32 { process.terminationStatus }
+    /// It ended by itself, as it should: a worker that was told that the run is complete.
+    package var isContent: Bool { !process.isRunning && !endedBySignal && status == 0 }
     package var endedBySignal: Bool { process.terminationReason == .uncaughtSignal }
 
     @discardableResult package func signal(_ number: Int32) -> Bool {
@@ -51,10 +53,16 @@ package final class OwnProcess {
         return !process.isRunning
     }
 
-    package func end() {
-        signal(SIGCONT)
+    /// Kills it and what it started. It is stopped first, so that it starts nothing between the look and the end.
+    /// - Returns: whether it was there to be killed.
+    @discardableResult package func killWithChildren() -> Bool {
+        guard signal(SIGSTOP) else { return false }
+        let children = identity?.children ?? []
         signal(SIGKILL)
         waitForEnd(.seconds(10))
+        // A stopped process is killed as well as any.
+        for child in children { child.signal(SIGKILL) }
+        return endedBySignal
     }
 }
 

@@ -188,5 +188,12 @@ struct RecipeChecks {
         try require(
             cluster.leaseSeconds >= silence, "cluster.lease_seconds",
             "must be at least heartbeat_seconds × heartbeats_missed (\(silence)), found \(cluster.leaseSeconds)")
+        try require(
+            cluster.spotCheck == 0 || !options.schedule.inflight, "cluster.spot_check",
+            "samples again and compares; with `schedule.inflight: true` nothing is sampled twice alike: set it to 0")
+        try require(
+            cluster.spotCheck == 0 || options.model.precision == .bfloat16, "cluster.spot_check",
+            "compares bit for bit, and in float32 honest workers differ in the last digits: set "
+                + "`model.precision: bfloat16`, or `cluster.spot_check: 0`")
     }
 }

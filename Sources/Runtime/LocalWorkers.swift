@@ -112,7 +112,7 @@ package final class LocalWorkers {
         process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = [
             "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
-            String(child.threads), "--local",
+            String(child.threads), "--coordinator", String(getpid()),
         ]
         if !FileManager.default.fileExists(atPath: logPath(index)) {
             _ = FileManager.default.createFile(atPath: logPath(index), contents: nil)

@@ -54,7 +54,7 @@ package struct WorkerAdmission: Equatable, Sendable {
             case .refused(let reason, mayRetry: true):
                 Output.note("not let in yet: \(reason); asking again in \(pause) s")
             case .unanswered:
-                let places = token.addresses.map(\.description).joined(separator: ", ")
+                let places = token.addresses.map { "\($0)\(unknownName(in: $0))" }.joined(separator: ", ")
                 Output.note(
                     "no answer at \(places) from the coordinator that made this token; asking again in \(pause) s")
             }
@@ -66,6 +66,15 @@ package struct WorkerAdmission: Equatable, Sendable {
             if isCancelled() { return nil }
             pause = min(32, pause * 2)
         }
+    }
+
+    /// For an address whose host has a name that this host cannot look up: libzmq would just wait for it.
+    private static func unknownName(in address: Address) -> String {
+        guard case .tcp(let host, _) = address else { return "" }
+        var found: UnsafeMutablePointer<addrinfo>?
+        let code = getaddrinfo(host.trimmingCharacters(in: ["[", "]"]), nil, nil, &found)
+        if let found { freeaddrinfo(found) }
+        return code == 0 ? "" : " (this host does not know the name: \(String(cString: gai_strerror(code))))"
     }
 
     private static func accept(

@@ -15,9 +15,10 @@ package struct WorkerProcess {
     private let target: Target
     private let roles: [WorkerRole]?
     private let threads: Int
-    private let local: Bool
+    private let coordinator: Int32?
     private let keyFile: String?
     private let kernel: String
+    private let relay: RelayPlan?
     private let makeWorkbench: @Sendable () -> any Workbench
 
     /// Processors this process may use.
@@ -26,13 +27,15 @@ package struct WorkerProcess {
     /// - Parameters:
     ///   - target: an address or a join token.
     ///   - roles: nil takes those of the invitation, without one rollout and verifier.
-    ///   - local: started by a coordinator on this host: Ctrl-C is left to it, and its end is this worker's end.
+    ///   - coordinator: the process that started this one, where that is a coordinator: Ctrl-C is left to it, and its
+    ///     end is this worker's end. Told, not asked for: by the time this process looks, its parent may be gone.
     ///   - keyFile: for joining with a token; nil takes the user's own.
+    ///   - relay: how to serve other workers what this one fetched; nil: not at all.
     ///   - kernel: which kernels the workbench computes with, as the hello says it.
     ///   - makeWorkbench: called on the compute thread.
     package init(
-        target: String, roles: String?, threads: Int, insecure: Bool, local: Bool, keyFile: String?, kernel: String,
-        makeWorkbench: @escaping @Sendable () -> any Workbench
+        target: String, roles: String?, threads: Int, insecure: Bool, coordinator: Int32?, keyFile: String?,
+        relay: RelayPlan?, kernel: String, makeWorkbench: @escaping @Sendable () -> any Workbench
     ) throws {
         if JoinToken.isMeant(by: target) {
             self.target = .token(try JoinToken(target))
@@ -51,9 +54,10 @@ package struct WorkerProcess {
             throw RuntimeError("--threads \(threads): give a number from 1 to 1024")
         }
         self.threads = threads
-        self.local = local
+        self.coordinator = coordinator
         self.keyFile = keyFile
         self.kernel = kernel
+        self.relay = relay
         self.makeWorkbench = makeWorkbench
     }
 
@@ -82,8 +86,7 @@ package struct WorkerProcess {
     /// - Returns: the exit status.
     package func run() throws -> Int32 {
         let wake = try WakePipe()
-        let parent = local ? getppid() : nil
-        Signals.install(wake: wake.descriptor, ignoreInterrupt: local)
+        Signals.install(wake: wake.descriptor, ignoreInterrupt: coordinator != nil)
         let context = try Context()
         guard let admission = try admission(context, wake) else {
             Output.note("interrupted")
@@ -95,7 +98,7 @@ package struct WorkerProcess {
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
         let blobs = try BlobThread(
             answers: blobAnswers, context: context, coordinatorAddress: admission.address, curve: admission.curve,
-            cacheDirectory: cache, isLearner: admission.roles.contains(.learner))
+            cacheDirectory: cache, isLearner: admission.roles.contains(.learner), relay: relay)
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
             try? FileManager.default.removeItem(atPath: cache)  // see the line above
@@ -104,7 +107,7 @@ package struct WorkerProcess {
             link: try ControlClient(context, connect: admission.address, curve: admission.curve),
             core: WorkerCore(hello: hello(admission)), wake: wake, compute: compute, answers: answers,
             blobs: blobs, blobAnswers: blobAnswers, log: WorkerProcess.log)
-        let clean = loop.run(parent: parent)
+        let clean = loop.run(parent: coordinator)
         Output.note(loop.exitReason)
         // A decode step or a training step in progress is not waited for: nothing here outlives the process.
         blobs.stop()

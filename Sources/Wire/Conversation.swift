@@ -55,7 +55,7 @@ package struct Conversation: Equatable, Sendable {
     package mutating func open(
         _ frame: [UInt8], payloadLimitBytes: Int = WireLimits.maximumPayloadBytes
     ) throws(WireError) -> Received {
-        let (header, payload) = try Envelope.open(frame, payloadLimitBytes: payloadLimitBytes)
+        let (header, payload) = try opened(frame, payloadLimitBytes)
         guard header.epoch != 0, epoch == 0 || header.epoch == epoch else {
             throw WireError(.stray, "epoch", expected: "\(epoch)", found: "\(header.epoch)")
         }
@@ -71,6 +71,20 @@ package struct Conversation: Equatable, Sendable {
         // A side that restarted has sent less than its predecessor, whom the other side acknowledges.
         acknowledged = max(acknowledged, min(header.acknowledged, lastSent))
         return Received(message: message, missed: missed)
+    }
+
+    /// Whoever has spoken our version does not change it within a connection: then it is bytes that are damaged, which
+    /// is nobody's fault, and no other version, after which nobody tries again.
+    private func opened(
+        _ frame: [UInt8], _ payloadLimitBytes: Int
+    ) throws(WireError) -> (header: Envelope.Header, payload: Range<Int>) {
+        do throws(WireError) {
+            return try Envelope.open(frame, payloadLimitBytes: payloadLimitBytes)
+        } catch {
+            guard case .version = error.kind, lastReceived > 0 else { throw error }
+            throw WireError(
+                .envelope, error.subject, expected: error.expected, found: error.found + " (damaged on the way)")
+        }
     }
 
     private func checkRun(_ found: UInt64, _ message: Message) throws(WireError) {

@@ -106,8 +106,18 @@ struct FaultTests {
         #expect(left.status == 0 && left.errors.contains("the run is complete"), "\(left.errors)")
     }
 
+    @Test func `a local worker whose coordinator died before it could look leaves by itself`() throws {
+        let ground = try Ground()
+        // Started by this process, told of another: as it is when the one that started it is gone already.
+        let worker = try ground.start(
+            "worker",
+            ["join", "ipc://\(ground.folder.path)/c", "--role", "rollout", "--threads", "1", "--coordinator", "1"])
+        let left = try worker.finish(within: 60)
+        #expect(left.status == 0 && left.errors.contains("the coordinator's process is gone"), "\(left.errors)")
+    }
+
     @Test(.enabled(if: getuid() == 0, "mounting a small disk takes root"))
-    func `a full disk stops the run with one line that says so`() throws {
+    func `a full disk stops the run with one line that says so, and with more room it goes on`() throws {
         let ground = try Ground()
         let disk = ground.folder.appendingPathComponent("disk").path
         try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
@@ -120,6 +130,15 @@ struct FaultTests {
         #expect(ended.status == 1)
         let lines = ended.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
         #expect(lines.count == 1 && lines.first?.contains("free space") == true, "\(ended.errors)")
+        #expect(try shell("mount -o remount,size=64m '\(disk)'") == 0)
+        let more = ["--set", "checkpoint.every_steps=1"]
+        let resumed = try ground.run("coordinator", ["start", recipe, "--runs", disk, "--plain", "--resume"] + more)
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        #expect(try ground.run("coordinator", ground.tiny("whole", more)).status == 0)
+        func last(_ path: String) throws -> Substring? {
+            try String(contentsOfFile: path, encoding: .utf8).components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
+        }
+        #expect(try last("\(disk)/tiny/metrics.jsonl") == last(ground.file("whole", "metrics.jsonl")))
     }
 
     private func shell(_ command: String) throws -> Int32 {

@@ -74,6 +74,20 @@ struct RunTests {
         #expect(try second.finish(within: 60).status == 0)
     }
 
+    @Test(arguments: [0, 1]) func `one, two and five rollout workers make the same weights`(lag: Int) throws {
+        let ground = try Ground()
+        let more = ["--set", "schedule.steps=12", "--set", "schedule.lag=\(lag)"]
+        var hashes: [[String]] = []
+        for count in [1, 2, 5] {
+            let name = "rollout-\(count)"
+            let run = try ground.run(
+                "coordinator", ground.tiny(name, more + ["--local", "rollout=\(count),verifier=1,learner=1"]))
+            #expect(run.status == 0, "\(run.errors)")
+            hashes.append(try ground.hashes(name))
+        }
+        #expect(hashes[0].count == 12 && hashes[1] == hashes[0] && hashes[2] == hashes[0])
+    }
+
     @Test func `a KL term runs in the loss and in the reward`() throws {
         let ground = try Ground()
         for placement in ["loss", "reward"] {

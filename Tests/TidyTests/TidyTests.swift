@@ -29,9 +29,13 @@ private let allowedImports: [String: Set<String>] = [
         "RunStore", "Verifiers", "Foundation", "Glibc",
     ],
     "Simulation": ["Rollouts", "Cluster"],
+    "FaultInjection": [
+        "Rollouts", "Cluster", "Wire", "Transport", "Recipes", "RunStore", "Runtime", "Foundation",
+    ],
     "coordinator": ["Runtime", "ArgumentParser"],
     "worker": ["Runtime", "Compute", "ArgumentParser"],
     "simulate": ["Simulation", "ArgumentParser", "Foundation"],
+    "chaos": ["FaultInjection", "Runtime", "ArgumentParser"],
 ]
 
 private struct SourceFile {

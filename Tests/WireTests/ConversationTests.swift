@@ -45,6 +45,19 @@ private func greeted() throws -> (worker: Conversation, coordinator: Conversatio
     #expect(try coordinator.open(worker.seal(.heartbeat(progress: []))).missed == 0)
 }
 
+@Test func `another version is one at a connection's first frame, and damage after a sound one`() throws {
+    var (worker, coordinator) = try greeted()
+    var frame = worker.seal(.heartbeat(progress: []))
+    frame[4] ^= 2
+    let damaged = error { () throws(WireError) in _ = try coordinator.open(frame) }
+    #expect(damaged?.kind == .envelope)
+    #expect(damaged?.description == "frame, version: expected 1.x, found 3.0 (damaged on the way)")
+    var stranger = Conversation.coordinator(run: "r1")
+    let other = error { () throws(WireError) in _ = try stranger.open(frame) }
+    #expect(other?.kind == .version(ProtocolVersion(major: 3, minor: 0)))
+    #expect(try coordinator.open(worker.seal(.heartbeat(progress: []))).missed == 1)
+}
+
 @Test func `a frame of another epoch or of another run is refused and changes nothing`() throws {
     var (worker, coordinator) = try greeted()
     var other = Conversation.worker(epoch: 78)
