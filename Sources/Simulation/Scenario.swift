@@ -58,7 +58,7 @@ package struct Scenario: Equatable, Sendable {
         self.options = options
         evaluationPromptCount = dice.integer(1...4)
         isPretrained = dice.chance(0.25)
-        replayTokensLimit = dice.chance(0.3) ? dice.integer(1...20) : 1_000_000
+        replayTokensLimit = dice.chance(0.5) ? dice.integer(1...20) : 1_000_000
         workers = Self.workers(size, &dice)
         if options.optimizer.shards > 1 {
             for _ in 0..<learnerDice.integer(0...3) {

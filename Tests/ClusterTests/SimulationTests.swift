@@ -50,6 +50,7 @@ import Testing
     private func withLiar(seed: UInt64, spotCheck: Double) -> SimulationResult {
         var scenario = Scenario(seed: seed, size: .long)
         scenario.options.cluster.spotCheck = spotCheck
+        scenario.options.schedule.inflight = false
         scenario.options.schedule.lag = Int(seed % 3)
         scenario.workers = [[.rollout], [.rollout], [.rollout], [.rollout], [.verifier], [.learner]]
         scenario.slots = 1
