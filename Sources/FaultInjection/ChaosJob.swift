@@ -104,6 +104,7 @@ private struct Conductor {
             }
             try strike(newest, at: now)
         }
+        if !strikes.isEmpty { ground.say("the run was complete before \(strikes.count) more faults") }
         let status = cluster.coordinator.status
         return status == 0 ? nil : "the run ended with status \(status) after step \(newest)"
     }

@@ -49,7 +49,7 @@ package struct FaultPlan: Equatable, Sendable {
     /// - Parameters:
     ///   - kinds: those of messages are not planned; `FrameWeather` makes them.
     ///   - rounds: how often each kind comes.
-    ///   - steps: the run's; nothing comes after the last but two, so that every fault has work to hit.
+    ///   - steps: the run's; nothing comes in its last third, so that every fault has work to hit and to spoil.
     package init(seed: UInt64, kinds: [FaultKind], rounds: Int, steps: Int) {
         var dice = Dice(seed: seed, stream: 1)
         let planned = kinds.filter { FaultKind.ofProcesses.contains($0) }
@@ -58,12 +58,12 @@ package struct FaultPlan: Equatable, Sendable {
             var round = planned
             while !round.isEmpty { order.append(round.remove(at: dice.integer(below: round.count))) }
         }
-        let last = max(0, steps - 3)
+        let last = steps * 2 / 3
         for (index, kind) in order.enumerated() {
             let step = order.count == 1 ? last / 2 : last * index / (order.count - 1)
             strikes.append(
                 Strike(
-                    kind: kind, step: step, pause: .milliseconds(dice.integer(below: 150)),
+                    kind: kind, step: step, pause: .milliseconds(dice.integer(below: 80)),
                     leases: 1.2 + dice.share()))
         }
     }

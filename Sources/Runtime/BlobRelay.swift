@@ -11,8 +11,8 @@ import Weights
 package struct RelayPlan: Equatable, Sendable {
     /// 0: any that is free.
     package var port: UInt16
-    /// Where the way to the head is loopback (a tunnel ends here), other hosts' workers cannot come: only a process that
-    /// knows that all are of one host may serve there.
+    /// Where the way to the head is loopback (a tunnel ends here), other hosts' workers cannot come: only a process
+    /// that knows that all are of one host may serve there.
     package var allowsLoopback: Bool
     package init(port: UInt16 = 0, allowsLoopback: Bool = false) {
         self.port = port

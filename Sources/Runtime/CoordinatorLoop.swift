@@ -81,7 +81,10 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             drainPending()
             // Nothing is left waiting while the loop waits, or at its end.
             commitRecords()
-            if let outcome { return outcome }
+            if let outcome {
+                shell.observe(core, at: .now)
+                return outcome
+            }
             guard pending.isEmpty else { continue }
             let now = MonotonicTime.now
             if now >= nextLook {

@@ -114,6 +114,7 @@ package struct RunSession {
         shell.desk = desk
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
+        try shell.reportUnsaid()
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
             try workers?.start(roles: roles, threads: threads)
         }

@@ -87,14 +87,15 @@ package struct StartJob {
         guard comparable == kept else {
             throw RuntimeError(
                 "the recipe differs from the one the run `\(directory.name)` was started with "
-                    + "(\(directory.shown)/recipe.yaml): \(StartJob.difference(comparable, kept)); resume with that recipe, "
-                    + "or start another --name; only schedule.steps, evaluation, checkpoint and cluster may change")
+                    + "(\(directory.shown)/recipe.yaml): \(StartJob.difference(comparable, kept)); resume with "
+                    + "that recipe, or start another --name; only schedule.steps, evaluation, checkpoint and cluster "
+                    + "may change")
         }
         let trained = try RunStore(reading: directory.store).stepMetrics().last?.step ?? 0
         guard given.schedule.steps >= trained else {
             throw RuntimeError(
-                "schedule.steps is \(given.schedule.steps), but the run `\(directory.name)` has trained \(trained) steps: "
-                    + "give at least as many")
+                "schedule.steps is \(given.schedule.steps), but the run `\(directory.name)` has trained \(trained) "
+                    + "steps: give at least as many")
         }
         return given
     }

@@ -50,6 +50,27 @@ package final class MetricsLog {
         file = try AppendingFile(path: path)
     }
 
+    /// What of these has no line yet, a step before its evaluation: the store is written first, and a process that is
+    /// killed between the two leaves a record without a line.
+    package func missing(
+        of steps: [StepMetrics], _ evaluations: [EvaluationReport]
+    ) throws(TelemetryError) -> (steps: [StepMetrics], evaluations: [EvaluationReport]) {
+        let marker = Array("\"weights_hash\":".utf8)
+        var present: (steps: Set<Int>, evaluations: Set<Int>) = ([], [])
+        for line in try MetricsLog.contents(path)?.split(separator: MetricsLog.newline) ?? [] {
+            guard let step = MetricsLog.step(ofLine: line) else { continue }
+            if line.firstRange(of: marker) != nil {
+                present.steps.insert(step)
+            } else {
+                present.evaluations.insert(step)
+            }
+        }
+        return (
+            steps.filter { !present.steps.contains($0.step) },
+            evaluations.filter { !present.evaluations.contains($0.step) }
+        )
+    }
+
     // MARK: - Lines
 
     static func line(_ metrics: StepMetrics) -> String {

@@ -72,7 +72,7 @@ struct AbsenceTests {
 
     @Test func `honest workers pass every spot check, and the result is the same`() throws {
         let ground = try Ground()
-        let more = ["--set", "schedule.steps=4", "--local", "rollout=2,verifier=1,learner=1"]
+        let more = ["--set", "schedule.steps=12", "--local", "rollout=2,verifier=1,learner=1"]
         #expect(try ground.run("coordinator", ground.tiny("plain", more)).status == 0)
         let checked = try ground.run("coordinator", ground.tiny("checked", more + ["--set", "cluster.spot_check=1"]))
         #expect(checked.status == 0, "\(checked.errors)")

@@ -106,6 +106,29 @@ struct FaultTests {
         #expect(left.status == 0 && left.errors.contains("the run is complete"), "\(left.errors)")
     }
 
+    @Test func `what was stored and not yet said when the coordinator died is said when it goes on`() throws {
+        let ground = try Ground()
+        let more = Self.long + ["--set", "checkpoint.every_steps=2", "--set", "evaluation.every_steps=2"]
+        let expected = try complete(ground, "whole", more)
+        let running = try ground.start("coordinator", ground.tiny("unsaid", more))
+        try waitForSteps(9, of: "unsaid", running, ground)
+        running.signal(SIGKILL)
+        _ = try running.finish(within: 60)
+        // As if it had died before it wrote these lines: the store, which is written first, has them.
+        let file = ground.file("unsaid", "metrics.jsonl")
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        let said = lines.prefix { !$0.hasPrefix("{\"step\":6,") }
+        #expect(said.count < lines.count)
+        try Data(said.map { $0 + "\n" }.joined().utf8).write(to: URL(fileURLWithPath: file))
+        let resumed = try ground.run("coordinator", ground.tiny("unsaid", more + ["--resume"]))
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        #expect(try ground.hashes("unsaid") == expected)
+        func evaluations(_ run: String) throws -> [Int] {
+            try ground.metrics(run).filter { $0["heldout_accuracy"] != nil }.compactMap { $0["step"] as? Int }
+        }
+        #expect(try evaluations("unsaid") == evaluations("whole"))
+    }
+
     @Test func `a local worker whose coordinator died before it could look leaves by itself`() throws {
         let ground = try Ground()
         // Started by this process, told of another: as it is when the one that started it is gone already.
@@ -136,7 +159,8 @@ struct FaultTests {
         #expect(resumed.status == 0, "\(resumed.errors)")
         #expect(try ground.run("coordinator", ground.tiny("whole", more)).status == 0)
         func last(_ path: String) throws -> Substring? {
-            try String(contentsOfFile: path, encoding: .utf8).components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            return text.components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
         }
         #expect(try last("\(disk)/tiny/metrics.jsonl") == last(ground.file("whole", "metrics.jsonl")))
     }

@@ -21,8 +21,8 @@ import Testing
         for kind in FaultKind.ofProcesses { #expect(plan.strikes.filter { $0.kind == kind }.count == 3) }
         #expect(plan.strikes.count == 3 * FaultKind.ofProcesses.count)
         #expect(plan.strikes.map(\.step) == plan.strikes.map(\.step).sorted())
-        #expect(plan.strikes.first?.step == 0 && plan.strikes.last?.step == 77)
-        #expect(plan.strikes.allSatisfy { $0.leases > 1 && $0.pause < .milliseconds(150) })
+        #expect(plan.strikes.first?.step == 0 && plan.strikes.last?.step == 53)
+        #expect(plan.strikes.allSatisfy { $0.leases > 1 && $0.pause < .milliseconds(80) })
         #expect(FaultPlan(seed: 7, kinds: [.drop], rounds: 3, steps: 80).strikes.isEmpty)
     }
 

@@ -80,6 +80,19 @@ private let hash = String(repeating: "ab", count: 32)
         #expect(try folder.text("other.jsonl").isEmpty)
     }
 
+    @Test func `knows what was stored and has no line yet`() throws {
+        let folder = try Folder()
+        let log = try MetricsLog(path: folder.path + "/metrics.jsonl")
+        try log.append(metrics(1, [("a", 1)]))
+        try log.append(report(1, right: 1, wrong: 1))
+        try log.append(metrics(2, [("a", 2)]))
+        let steps = [1, 2, 3].map { metrics($0, [("a", 1)]) }
+        let evaluations = [1, 2].map { report($0, right: 1, wrong: 1) }
+        let missing = try log.missing(of: steps, evaluations)
+        #expect(missing.steps == [steps[2]])
+        #expect(missing.evaluations == [evaluations[1]])
+    }
+
     @Test func `loses only the torn end of a last line`() throws {
         let folder = try Folder()
         let path = folder.path + "/metrics.jsonl"
