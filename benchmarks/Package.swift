@@ -26,6 +26,7 @@ let package = Package(
             name: "benchmark",
             dependencies: [
                 "CPeak", "Measurement", .product(name: "RookeryEngine", package: "rookery"),
+                .product(name: "RookeryCluster", package: "rookery"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             packageAccess: false, swiftSettings: [.unsafeFlags(["-package-name", rookeryName])]),

@@ -150,10 +150,16 @@ static void forward_rows(const buffers *b, const segment *s, int64_t first, int6
         mask_row(row, s, first + i, keys, -INFINITY);
         const float largest = softmax_row(row, keys, scale, &sum);
         inverse[i] = 1.0f / sum;
-        if (log_sums) log_sums[i * log_stride] = largest + (float)sampling_logarithm(sum);
+        // The logarithm is of numbers alone.
+        if (log_sums) log_sums[i * log_stride] = sum == sum ? largest + (float)sampling_logarithm(sum) : NAN;
     }
-    tile_product(b->out, width, b->scores, keys, 1, b->values, LANES, width, n, width,
-                 key_column(s, first + n), 0);
+    // Each row adds its own keys and no others, not even with weight 0: as in decoding.
+    const int64_t own = key_column(s, 0), shared = first + 1;
+    tile_product(b->out, width, b->scores, keys, 1, b->values, LANES, width, n, width, s->prefix, 0);
+    tile_product(b->out, width, b->scores + own, keys, 1, b->values + own * width, LANES, width, n, width, shared, 1);
+    for (int64_t i = 1; i < n; i++)
+        tile_product(b->out + i * width, width, b->scores + i * keys + own + shared, keys, 1,
+                     b->values + (own + shared) * width, LANES, width, 1, width, i, 1);
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < d; c++) out[i * out_stride + c] = b->out[i * width + c] * inverse[i];
 }
@@ -166,8 +172,6 @@ static void forward_segment(const buffers *b, const segment *s, float *attended,
     const float scale = 1.0f / sqrtf((float)d);
     const float *key = projections + s->start * stride + (heads + key_head) * d;
     pack_pages(b->keys_t + s->padded_prefix * d, key, stride, s->skipped, s->count, d);
-    // Values between the prompt's last and the segment's first meet probability 0: they only have to be finite.
-    clear_rows(b->values, s->prefix, key_column(s, 0), rounded(d));
     pack_rows(b->values + key_column(s, 0) * rounded(d), key + shape.key_heads * d, stride, s->count, d);
     for (int64_t head = key_head * shared; head < (key_head + 1) * shared; head++) {
         for (int64_t first = 0; first < s->count; first += TILE_ROWS) {

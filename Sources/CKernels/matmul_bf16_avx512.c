@@ -4,7 +4,7 @@
 #define MATMUL(name) name##_avx512
 #define KERNEL matmul_bf16_kernel_avx512
 #define VECTOR_LANES 16
-#define TILE_ROWS 12
+#define TILE_ROWS 14
 #define SPAN(rows) ((rows) == 1 ? 8 : (rows) <= 3 ? 4 : 2)
 #define ROW_WORDS 32
 typedef float float16 __attribute__((vector_size(64)));

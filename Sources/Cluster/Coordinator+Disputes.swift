@@ -31,7 +31,9 @@ extension Coordinator {
         }
         failStep("`\(worker)`: \(reason)", by: worker, retryable: true)
         guard !progress.isStopping, !progress.isFinished else { return }
-        for group in disputed { sampleAgain(group, of: step, disputedBy: worker) }
+        for group in disputed { 
+            sampleAgain(group, of: step, because: "disputed by `\(worker)`", disputed: group.completions)
+        }
         for sampler in accused {
             let count = disputed.count { $0.sampler == sampler }
             let groups = count == 1 ? "a group of step \(step) that is" : "\(count) groups of step \(step) that are"
@@ -60,12 +62,14 @@ extension Coordinator {
     }
 
     /// As if it had never been answered, but by another worker where there is one.
-    private mutating func sampleAgain(_ group: TrackedGroup, of step: Int, disputedBy worker: String) {
+    /// - Parameter disputed: the completions that a learner disputes, if it is that.
+    mutating func sampleAgain(_ group: TrackedGroup, of step: Int, because reason: String, disputed: [Completion]) {
         let key = group.prompt.key
-        persist(.groupDropped(key, reason: "disputed by `\(worker)`"))
+        abandonUnits { $0 == key }
+        persist(.groupDropped(key, reason: reason))
         buffer.change(step) { batch in
             var open = TrackedGroup(prompt: group.prompt)
-            open.disputed = group.completions
+            open.disputed = disputed
             batch.groups[key.ordinal] = open
             batch.isClosed = false
             batch.trainable = []

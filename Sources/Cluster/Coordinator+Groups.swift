@@ -21,6 +21,7 @@ extension Coordinator {
             batch.groups[ordinal].state = verdicts == nil ? .verifying : .judged
         }
         if verdicts == nil { verification.add(prompt, stored.completions) }
+        openCheck(prompt, sampledBy: nil)
     }
 
     func assignment(for prompt: Prompt) -> RolloutAssignment {
@@ -39,7 +40,7 @@ extension Coordinator {
                 worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
                     && training.running?.lease.worker != worker.name && worker.name != reserved
                     && gradients.book.heldCount(of: worker.name) == 0
-            }, demand: rollouts.demand(at: now), ahead: newestIfSampled)
+            }, demand: rollouts.demand(at: now), checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
@@ -76,6 +77,7 @@ extension Coordinator {
             if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
         }
+        if unit.isCheck { return takeCheck(index, lease, completions, from: worker) }
         _ = rollouts.book.remove(index)
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
@@ -96,6 +98,7 @@ extension Coordinator {
             $0.restUntil = nil
         }
         verification.add(unit.work.prompt, completions)
+        openCheck(unit.work.prompt, sampledBy: worker)
     }
 
     mutating func takeVerdicts(_ lease: LeaseIdentifier, _ verdicts: [Verdict], from worker: String) {
@@ -166,7 +169,10 @@ extension Coordinator {
         let key = rollouts.book.units[index].key
         counters.faultCount += 1
         fault(.rolloutFailed, "`\(worker)` could not sample \(key.words): \(reason)", of: worker, lease: lease)
-        guard retryable else {
+        let unit = rollouts.book.units[index]
+        let isLast = !retryable || unit.failureCount + 1 >= RolloutScheduler.failureLimit
+        if unit.isCheck, isLast, group(key)?.check == .open { return skipCheck(index) }
+        guard retryable || unit.isCheck else {
             _ = rollouts.book.remove(index)
             changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
             return persist(.groupDropped(key, reason: reason))

@@ -55,7 +55,7 @@ extension Coordinator {
 
     mutating func refuse(_ worker: String, because reason: String) {
         send(.refused(reason: reason), toWorker: worker)
-        lose(worker, because: "is refused: \(reason)")
+        lose(worker, because: "is refused: \(reason)", .workerRefused)
     }
 
     /// An answer that cannot be used. The third one refuses the worker for good.

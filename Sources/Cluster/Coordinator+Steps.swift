@@ -135,7 +135,7 @@ extension Coordinator {
         training.forgive()
         note(.info, "resumed")
         switch pause {
-        case .requested:
+        case .requested, .spotCheck:
             break
         case .noVerdicts(let step, _):
             for group in buffer[step]?.groups ?? [] where group.verdicts.contains(where: { $0.outcome == .noVerdict }) {

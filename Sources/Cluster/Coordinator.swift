@@ -138,6 +138,7 @@ package struct Coordinator: Sendable, Equatable {
         rewindIfOrphaned()
         if progress.isStopping { return advanceStopping() }
         advanceEvaluation()
+        advanceChecks()
         advanceBatches()
         advanceDraining()
         let reserved = advanceTraining()

@@ -51,6 +51,9 @@ package struct CoordinatorStatus: Equatable, Sendable {
         package var completionCount = 0
         package var tokenCount = 0
         package var verdictCount = 0
+        /// Groups that another worker sampled again to compare; checks that nobody could make.
+        package var spotCheckCount = 0
+        package var spotCheckSkippedCount = 0
         package init() {}
     }
 }
@@ -110,6 +113,10 @@ extension Coordinator {
         if groups.contains(where: { $0.state == .verifying }) {
             guard isPresent(.verifier) else { return "waiting for verifier workers" }
             return evaluation.batch == nil ? "verifying" : "evaluating"
+        }
+        if groups.contains(where: \.check.isOpen) {
+            let isContested = groups.contains { if case .contested = $0.check { true } else { false } }
+            return isContested ? "waiting for a third rollout worker to decide a spot check" : "checking"
         }
         return isPresent(.learner) ? "learning" : "waiting for learner workers"
     }

@@ -13,6 +13,7 @@ package struct Fault: Equatable, Sendable {
         case unusableAnswer = "unusable answer"
         case rolloutFailed = "rollout failed"
         case verificationFailed = "verification failed"
+        case spotCheckDiffers = "spot check differs"
         case noVerdict = "no verdict"
         case policyRefused = "policy refused"
         case trainingFailed = "training failed"

@@ -42,7 +42,12 @@ extension Coordinator {
                 return "emit everything: \(group.prompt.key.words) has \(group.completions.count) completions and "
                     + "\(group.verdicts.count) verdicts"
             }
-            samplingCount += isSampled ? 1 : 0
+            let isChecked = rollouts.book.index(of: group.prompt.key, isCheck: true) != nil
+            if isChecked != (group.check.isOpen && !group.isAbandoned) {
+                return "emit everything: \(group.prompt.key.words) has the check \(group.check), but its unit is "
+                    + (isChecked ? "open" : "closed")
+            }
+            samplingCount += (isSampled ? 1 : 0) + (isChecked ? 1 : 0)
             verifyingCount += isVerified ? 1 : 0
         }
         guard samplingCount == rollouts.book.units.count, verifyingCount == verification.book.units.count else {

@@ -48,10 +48,15 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         var notBefore = MonotonicTime.zero
         /// Workers that failed here: others are preferred.
         var avoided: [String] = []
+        /// A spot check of the group with this key, which has an answer already.
+        let isCheck: Bool
+        /// Accounts of workers that must not have it.
+        var excluded: [String] = []
 
-        init(key: GroupKey, work: Work) {
+        init(key: GroupKey, work: Work, isCheck: Bool = false) {
             self.key = key
             self.work = work
+            self.isCheck = isCheck
         }
         func isWaiting(at now: MonotonicTime) -> Bool { holder == nil && notBefore <= now }
     }
@@ -68,7 +73,9 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     private var heldCounts: [String: Int] = [:]
 
     func heldCount(of worker: String) -> Int { heldCounts[worker] ?? 0 }
-    func index(of key: GroupKey) -> Int? { units.firstIndex { $0.key == key } }
+    func index(of key: GroupKey, isCheck: Bool = false) -> Int? {
+        units.firstIndex { $0.key == key && $0.isCheck == isCheck }
+    }
     var holders: [Lease] { units.compactMap(\.holder) }
 
     func place(of lease: LeaseIdentifier) -> Place {
@@ -89,7 +96,7 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     }
 
     mutating func insert(_ unit: Unit, before isLater: (Unit) -> Bool) {
-        precondition(index(of: unit.key) == nil, "unit \(unit.key) is already open")
+        precondition(index(of: unit.key, isCheck: unit.isCheck) == nil, "unit \(unit.key) is already open")
         units.insert(unit, at: units.firstIndex(where: isLater) ?? units.count)
     }
 

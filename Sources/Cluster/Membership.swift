@@ -148,12 +148,18 @@ struct Membership: Equatable, Sendable {
         return 1
     }
 
+    /// The worker stays refused, as after too many strikes.
+    mutating func ban(_ name: String) {
+        while strike(name) < Self.strikeLimit {}
+    }
+
     func strikeCount(of name: String) -> Int {
         let account = Self.account(of: name)
         return strikes.first { $0.account == account }?.count ?? 0
     }
 
-    private static func account(of name: String) -> String { admittedName(name) ?? name }
+    /// What a worker's misdeeds are counted under.
+    static func account(of name: String) -> String { admittedName(name) ?? name }
 
     private static func fault(in hello: Hello) -> String? {
         let ours = ProtocolVersion.current

@@ -101,12 +101,14 @@ struct PolicyPublication: Equatable, Sendable {
     /// - Parameters:
     ///   - idle: rollout workers without leases that may load.
     ///   - demand: waiting groups per version, ascending.
+    ///   - checks: waiting spot checks: each needs one worker that is none of these accounts.
     ///   - ahead: what workers without groups load.
     func loads(
         for workers: [Worker], idle: (Worker) -> Bool, demand: [(version: PolicyVersion, count: Int)],
-        ahead: PolicyManifest?
+        checks: [(version: PolicyVersion, excluded: [String])] = [], ahead: PolicyManifest?
     ) -> [Load] {
-        if let ahead, demand.allSatisfy({ $0.version == ahead.version }) {
+        let versions = demand.map(\.version) + checks.map(\.version)
+        if let ahead, versions.allSatisfy({ $0 == ahead.version }) {
             let isAnyBehind = workers.indices.contains { index in
                 workers[index].isSampler && workers[index].provenVersion != ahead.version && workers[index].peer != nil
             }
@@ -114,6 +116,19 @@ struct PolicyPublication: Equatable, Sendable {
         }
         var loads: [Load] = []
         var placed = workers.indices.map { !workers[$0].isSampler || workers[$0].peer == nil }
+        for (version, excluded) in checks {
+            guard let manifest = manifest(of: version) else { continue }
+            let able = workers.indices.filter { index in
+                workers[index].isSampler && workers[index].peer != nil
+                    && !excluded.contains(Membership.account(of: workers[index].name))
+            }
+            if let holder = able.first(where: { workers[$0].holds(manifest) || workers[$0].isLoading(manifest) }) {
+                placed[holder] = true
+            } else if let free = able.first(where: { !placed[$0] && idle(workers[$0]) }) {
+                loads.append(Load(worker: workers[free].name, manifest: manifest))
+                placed[free] = true
+            }
+        }
         for (version, count) in demand {
             guard let manifest = manifest(of: version) else { continue }
             var missing = count

@@ -24,7 +24,17 @@ struct RolloutScheduler: Equatable, Sendable {
     }
 
     mutating func add(_ assignment: RolloutAssignment) {
-        let unit = Unit(key: assignment.prompt.key, work: assignment)
+        insert(Unit(key: assignment.prompt.key, work: assignment))
+    }
+
+    /// The group is to be sampled again, by somebody else.
+    mutating func addCheck(_ assignment: RolloutAssignment, excluding accounts: [String]) {
+        var unit = Unit(key: assignment.prompt.key, work: assignment, isCheck: true)
+        unit.excluded = accounts
+        insert(unit)
+    }
+
+    private mutating func insert(_ unit: Unit) {
         book.insert(unit) { Self.comesBefore(unit, $0) }
     }
 
@@ -37,7 +47,7 @@ struct RolloutScheduler: Equatable, Sendable {
     /// Waiting groups per version, versions ascending.
     func demand(at now: MonotonicTime) -> [(version: PolicyVersion, count: Int)] {
         var demand: [(version: PolicyVersion, count: Int)] = []
-        for index in book.units.indices where book.units[index].isWaiting(at: now) {
+        for index in book.units.indices where book.units[index].isWaiting(at: now) && !book.units[index].isCheck {
             let version = book.units[index].work.version
             if demand.last?.version == version {
                 demand[demand.count - 1].count += 1
@@ -46,6 +56,12 @@ struct RolloutScheduler: Equatable, Sendable {
             }
         }
         return demand
+    }
+
+    /// Waiting spot checks: the version each needs, and who must not make it.
+    func checkDemand(at now: MonotonicTime) -> [(version: PolicyVersion, excluded: [String])] {
+        book.units.indices.filter { book.units[$0].isCheck && book.units[$0].isWaiting(at: now) }
+            .map { (book.units[$0].work.version, book.units[$0].excluded) }
     }
 
     /// - Parameters:
@@ -74,7 +90,10 @@ struct RolloutScheduler: Equatable, Sendable {
                 }
             }
             let avoided = book.units[index].avoided
-            guard let chosen = Self.preferred(able, workers, free, avoiding: avoided, at: now) else { continue }
+            let excluded = book.units[index].excluded
+            let allowed =
+                excluded.isEmpty ? able : able.filter { !excluded.contains(Membership.account(of: workers[$0].name)) }
+            guard let chosen = Self.preferred(allowed, workers, free, avoiding: avoided, at: now) else { continue }
             let lease = Lease(identifier: counter.next(), worker: workers[chosen].name, deadline: now + leaseLength)
             book.grant(index, lease)
             free[chosen] -= 1

@@ -11,6 +11,8 @@ struct RunProgress: Equatable, Sendable {
         case requested(reason: String?)
         case noVerdicts(step: Int, share: Double)
         case rollouts(GroupKey, reason: String)
+        /// Three workers, three answers.
+        case spotCheck(GroupKey, workers: [String])
 
         var reason: String {
             switch self {
@@ -23,6 +25,9 @@ struct RunProgress: Equatable, Sendable {
             case .rollouts(let key, let reason):
                 "group \(key.words) failed \(RolloutScheduler.failureLimit) times, "
                     + "last: \(reason); mend it and resume"
+            case .spotCheck(let key, let workers):
+                "group \(key.words) was sampled in three ways by \(workers.map { "`\($0)`" }.joined(separator: ", ")); "
+                    + "compare `worker info` there, drain whom you doubt and resume (the group is sampled again)"
             }
         }
     }

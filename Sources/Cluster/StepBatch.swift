@@ -19,6 +19,7 @@ struct TrackedGroup: Equatable, Sendable {
     var verdicts: [Verdict] = []
     /// Who sampled the completions; nil when they come from the store.
     var sampler: String?
+    var check = SpotCheck.none
     /// What a learner has disputed: the group is sampled again, and the same answer twice clears the samplers.
     var disputed: [Completion] = []
 
@@ -27,9 +28,12 @@ struct TrackedGroup: Equatable, Sendable {
     var isEnded: Bool {
         switch state {
         case .sampling, .verifying: false
-        case .judged, .abandoned: true
+        case .judged: !check.isOpen
+        case .abandoned: true
         }
     }
+
+    var isAbandoned: Bool { if case .abandoned = state { true } else { false } }
 
     var judged: [Verdict] { verdicts.filter { $0.outcome != .noVerdict } }
 

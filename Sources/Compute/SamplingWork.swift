@@ -11,6 +11,8 @@ package final class SamplingWork {
     private let batchLimit: Int
     private let threads: ThreadPool
     private var generator: Generator?
+    /// For one generator after the other.
+    private var pages: PagePool?
     private var assignments: [LeaseIdentifier: RolloutAssignment] = [:]
     private var began: [LeaseIdentifier: ContinuousClock.Instant] = [:]
     private var tokensDone: [LeaseIdentifier: UInt64] = [:]
@@ -134,8 +136,10 @@ package final class SamplingWork {
         if let generator { return generator }
         guard let parameters = policies.sampling else { preconditionFailure("submit checked that a policy is held") }
         let tokenizer = tokenizer
+        let pages = pages ?? PagePool(config: parameters.config)
+        self.pages = pages
         let made = Generator(
-            backend: Decoder(model: policies.model(over: parameters)), batchLimit: batchLimit,
+            backend: Decoder(model: policies.model(over: parameters), pages: pages), batchLimit: batchLimit,
             threadCount: threads.threadCount, parallel: threads.parallel,
             decode: { tokenizer.isSpecial($0) ? [] : tokenizer.bytes(of: $0) })
         generator = made

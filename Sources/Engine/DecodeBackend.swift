@@ -17,9 +17,22 @@ package protocol DecodeBackend: AnyObject {
     var contextTokens: Int { get }
     /// Computes a prompt once; `logits` (V) receives the row after its last token. The prefix lives until released.
     func prefill(_ tokens: [Int32], logits: UnsafeMutableBufferPointer<Float>) -> PrefixIdentifier
+    /// The same of several prompts, together where that is faster; `logits` (n, V) receives their rows in order.
+    func prefill(_ prompts: [[Int32]], logits: UnsafeMutableBufferPointer<Float>) -> [PrefixIdentifier]
     func makeSequence(prefix: PrefixIdentifier, reserve tokens: Int) -> SequenceIdentifier
     func releasePrefix(_ prefix: PrefixIdentifier)
     func releaseSequence(_ sequence: SequenceIdentifier)
     /// Appends tokens[i] to sequences[i]; `logits` (n, V) receives the next rows. One batched forward for all.
     func decode(_ tokens: [Int32], sequences: [SequenceIdentifier], logits: UnsafeMutableBufferPointer<Float>)
+}
+
+extension DecodeBackend {
+    package func prefill(
+        _ prompts: [[Int32]], logits: UnsafeMutableBufferPointer<Float>
+    ) -> [PrefixIdentifier] {
+        prompts.enumerated().map { index, tokens in
+            let row = index * vocabularySize
+            return prefill(tokens, logits: UnsafeMutableBufferPointer(rebasing: logits[row..<row + vocabularySize]))
+        }
+    }
 }

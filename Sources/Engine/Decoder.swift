@@ -11,6 +11,7 @@ package final class Decoder: DecodeBackend {
     private let pool: PagePool
     private let workspace = ForwardWorkspace()
     private let attentionBuffer = FloatBuffer(count: 0)
+    private let lastRows = FloatBuffer(count: 0)
     private var prefixes: [PrefixIdentifier: Prefix] = [:]
     private var sequences: [SequenceIdentifier: Sequence] = [:]
     private var nextIdentifier = 0
@@ -26,32 +27,76 @@ package final class Decoder: DecodeBackend {
         var tokens: PagedTokens
     }
 
-    package init(model: TransformerModel) {
+    /// Rows of one pass over several prompts: bounds its memory (30 KB a row for SmolLM2-135M).
+    private static let prefillRowLimit = 1024
+
+    /// - Parameter pages: where keys and values live, for one decoder after the other; nil makes some of its own.
+    package init(model: TransformerModel, pages: PagePool? = nil) {
         self.model = model
-        let config = model.config
-        let layer = config.keyValueHeadCount * Int(attention_page_size(model.shape))
-        pool = PagePool(layerStride: layer, layerCount: config.layerCount)
+        pool = pages ?? PagePool(config: model.config)
+        precondition(pool.fits(model.config), "Decoder: pages made for another model")
+    }
+
+    deinit {
+        for sequence in sequences.values { pool.give(back: sequence.tokens.pages) }  // in any order: no page is special
+        for prefix in prefixes.values { pool.give(back: prefix.tokens.pages) }
     }
 
     package var vocabularySize: Int { model.config.vocabularySize }
     package var contextTokens: Int { model.config.contextTokens }
 
     package func prefill(_ tokens: [Int32], logits: UnsafeMutableBufferPointer<Float>) -> PrefixIdentifier {
-        let config = model.config
+        prefill([tokens], logits: logits)[0]
+    }
+
+    /// A prompt's rows depend on it alone, so together with others it gives the same bits (float32: but for rounding)
+    /// and weights are read once for all.
+    package func prefill(
+        _ prompts: [[Int32]], logits: UnsafeMutableBufferPointer<Float>
+    ) -> [PrefixIdentifier] {
         precondition(
-            logits.count >= config.vocabularySize, "Decoder: room for \(logits.count) of \(vocabularySize) logits")
+            logits.count >= prompts.count * vocabularySize,
+            "Decoder: room for \(logits.count) logits of \(prompts.count) prompts, vocabulary \(vocabularySize)")
+        var identifiers: [PrefixIdentifier] = []
+        while identifiers.count < prompts.count {
+            let first = identifiers.count
+            var rows = prompts[first].count
+            var last = first + 1
+            while last < prompts.count, rows + prompts[last].count <= Decoder.prefillRowLimit {
+                rows += prompts[last].count
+                last += 1
+            }
+            identifiers += prefill(prompts[first..<last], into: logits.baseAddress! + first * vocabularySize)
+        }
+        return identifiers
+    }
+
+    private func prefill(
+        _ prompts: ArraySlice<[Int32]>, into logits: UnsafeMutablePointer<Float>
+    ) -> [PrefixIdentifier] {
+        let config = model.config
         let batch = FlatBatch(
-            prompt: tokens, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
-        var paged = PagedTokens()
-        let places = tokens.map { _ in paged.append(from: pool) }
+            prompts: prompts, vocabularySize: config.vocabularySize, contextTokens: config.contextTokens)
+        var places: [Place] = []
+        let identifiers = prompts.map { prompt in
+            var paged = PagedTokens()
+            for _ in prompt { places.append(paged.append(from: pool)) }
+            let identifier = PrefixIdentifier(rawValue: nextIdentifier)
+            nextIdentifier += 1
+            prefixes[identifier] = Prefix(tokens: paged)
+            return identifier
+        }
         let hidden = model.finalHidden(batch) { layer, projections in
             store(places, projections, layer: layer)
         }
-        model.head.logits(hidden + (tokens.count - 1) * config.hiddenSize, rows: 1, into: logits.baseAddress!)
-        let identifier = PrefixIdentifier(rawValue: nextIdentifier)
-        nextIdentifier += 1
-        prefixes[identifier] = Prefix(tokens: paged)
-        return identifier
+        let last = lastRows.reserve(batch.groups.count * config.hiddenSize)
+        for (index, group) in batch.groups.enumerated() {
+            (last + index * config.hiddenSize).update(
+                from: hidden + (group.promptStart + group.promptCount - 1) * config.hiddenSize,
+                count: config.hiddenSize)
+        }
+        model.head.logits(last, rows: batch.groups.count, into: logits)
+        return identifiers
     }
 
     /// - Parameter tokens: how many the caller expects; a hint, since pages are added as the sequence grows.

@@ -42,7 +42,7 @@ struct ExactProduct {
     private static let sharingElements = 65_536
     private static let sharingColumns = 64
     /// Multiply-adds of a piece of work: large against the cost of claiming it, small enough to even out delays.
-    private static let pieceLimit = 2_000_000
+    private static let pieceLimit = 1_000_000
 
     func run(_ workspace: ExactWorkspace, _ threads: ThreadPool) {
         guard rows > 0, b.columns > 0 else { return }
@@ -79,7 +79,8 @@ struct ExactProduct {
         }
     }
 
-    /// Each thread packs the rows of the piece it takes, unless it has just multiplied them.
+    /// Each thread packs the rows of the piece it takes, unless it has just multiplied them. Pieces of one thread lie
+    /// together, so that the weights it asks for ahead are its own; who is done with them takes the others'.
     private func runOwn(
         _ ranges: [Range<Int>], _ plan: Plan, _ workspace: ExactWorkspace, _ threads: ThreadPool
     ) {
@@ -89,13 +90,11 @@ struct ExactProduct {
         let packed = (0..<slots).map {
             reserve(workspace.own[$0], rows: plan.rowRange(0).count, reduction: ranges[0].count)
         }
-        let next = Atomic<Int>(0)
+        let shares = PieceShares(pieces: pieces, slots: slots)
         threads.parallel(slots) { slot in
             var held: (block: Int, range: Int)?
-            while true {
-                let piece = next.add(1, ordering: .relaxed).oldValue
-                guard piece < pieces else { return }
-                let (number, panels) = (piece % plan.rowBlocks, plan.panelRange(piece / plan.rowBlocks))
+            while let piece = shares.take(slot) {
+                let (number, panels) = (piece / plan.panelGroups, plan.panelRange(piece % plan.panelGroups))
                 let block = plan.rowRange(number)
                 for range in ranges {
                     if held?.block != number || held?.range != range.lowerBound {
@@ -156,6 +155,36 @@ struct ExactProduct {
     }
 }
 
+/// Which piece a thread takes next: of its own share in order, then of the following slots' shares.
+private final class PieceShares: Sendable {
+    private let pieces: Int
+    private let slots: Int
+    /// Next piece of each share; past its end when all are taken.
+    private let next: [Counter]
+
+    private final class Counter: Sendable {
+        let value: Atomic<Int>
+        init(_ value: Int) { self.value = Atomic(value) }
+    }
+
+    init(pieces: Int, slots: Int) {
+        self.pieces = pieces
+        self.slots = slots
+        next = (0..<slots).map { Counter(pieces * $0 / slots) }
+    }
+
+    func take(_ slot: Int) -> Int? {
+        for turn in 0..<slots {
+            let share = (slot + turn) % slots
+            let end = pieces * (share + 1) / slots
+            guard next[share].value.load(ordering: .relaxed) < end else { continue }
+            let piece = next[share].value.add(1, ordering: .relaxed).oldValue
+            if piece < end { return piece }
+        }
+        return nil
+    }
+}
+
 extension ExactProduct {
     /// Row blocks × groups of panels. With many rows each thread takes blocks of rows and all panels, so that a block
     /// is packed once; with few, all rows and a group of panels, so that weights are read once.
@@ -174,7 +203,8 @@ extension ExactProduct {
             panels = Int(matmul_bf16_panels(Int64(product.b.columns)))
             let reduction = min(product.b.reduction, ExactProduct.reductionLimit)
             let fitting = Plan.blockBytes / MemoryLayout<Float>.stride / max(reduction, 1)
-            let limit = min(max(fitting, Plan.rowMinimum), Int(MATMUL_BF16_ROW_LIMIT) - 4) / 12 * 12
+            let tile = Int(product.kernel.implementation.pointee.tile_rows)
+            let limit = min(max(fitting, Plan.rowMinimum), Int(MATMUL_BF16_ROW_LIMIT)) / tile * tile
             let blocks = (rows + limit - 1) / limit
             rowBlocks = rows >= Plan.rowMinimum * threads ? (blocks + threads - 1) / threads * threads : blocks
             guard rowBlocks < threads else {

@@ -66,12 +66,19 @@ struct FlatBatch {
 
     /// A prompt alone, of which nothing is scored.
     init(prompt: [Int32], vocabularySize: Int, contextTokens: Int) {
-        FlatBatch.check(prompt, vocabularySize)
-        precondition(
-            !prompt.isEmpty && prompt.count <= contextTokens,
-            "FlatBatch: a prompt of \(prompt.count) tokens, the context is \(contextTokens)")
-        append(prompt, at: 0)
-        groups.append(Group(promptStart: 0, promptCount: prompt.count, completions: 0..<0))
+        self.init(prompts: CollectionOfOne(prompt), vocabularySize: vocabularySize, contextTokens: contextTokens)
+    }
+
+    /// Prompts one after the other, of which nothing is scored.
+    init(prompts: some Collection<[Int32]>, vocabularySize: Int, contextTokens: Int) {
+        for prompt in prompts {
+            FlatBatch.check(prompt, vocabularySize)
+            precondition(
+                !prompt.isEmpty && prompt.count <= contextTokens,
+                "FlatBatch: a prompt of \(prompt.count) tokens, the context is \(contextTokens)")
+            groups.append(Group(promptStart: rowCount, promptCount: prompt.count, completions: 0..<0))
+            append(prompt, at: 0)
+        }
     }
 
     init(_ sequenceGroups: some Collection<SequenceGroup>, vocabularySize: Int, contextTokens: Int) {

@@ -114,19 +114,32 @@ package final class Generator {
 
     /// Rows from which the first tokens are sampled.
     private func start(_ places: [BatchScheduler.Place]) -> [Row] {
-        places.map { place in
+        prefill(places)
+        return places.map { place in
             let group = groups[place.identifier]!
-            if group.prefix == nil {
-                let logits = LogitsRows(count: 1, vocabularySize: backend.vocabularySize)
-                group.prefix = backend.prefill(group.request.prompt, logits: logits.all)
-                group.logits = logits
-                counters.prefillTokens += group.request.prompt.count
-            }
             slots[place.slot] = RunningCompletion(group: group, index: place.completionIndex)
-            let row = Row(slot: place.slot, group: group, storage: group.logits!, rowIndex: 0)
+            let row = Row(
+                slot: place.slot, group: group, storage: group.logits!.storage, rowIndex: group.logits!.rowIndex)
             group.notStarted -= 1
             if group.notStarted == 0 { group.logits = nil }
             return row
+        }
+    }
+
+    /// Prompts of these completions that were not computed before, all in one call.
+    private func prefill(_ places: [BatchScheduler.Place]) {
+        var pending: [Group] = []
+        for place in places {
+            let group = groups[place.identifier]!
+            if group.prefix == nil, !pending.contains(where: { $0 === group }) { pending.append(group) }
+        }
+        guard !pending.isEmpty else { return }
+        let logits = LogitsRows(count: pending.count, vocabularySize: backend.vocabularySize)
+        let prefixes = backend.prefill(pending.map(\.request.prompt), logits: logits.all)
+        for (rowIndex, group) in pending.enumerated() {
+            group.prefix = prefixes[rowIndex]
+            group.logits = (logits, rowIndex)
+            counters.prefillTokens += group.request.prompt.count
         }
     }
 
@@ -232,7 +245,7 @@ private final class Group {
     /// From the start of the first completion to the end of the last.
     var prefix: PrefixIdentifier?
     /// The row after the prompt, from the start of the first completion to the start of the last.
-    var logits: LogitsRows?
+    var logits: (storage: LogitsRows, rowIndex: Int)?
     var notStarted: Int
     /// In the order in which they ended.
     var finished: [GeneratedCompletion] = []
@@ -280,18 +293,15 @@ private struct RunningCompletion {
 
 /// Memory for rows of logits (count, V), aligned for vector loads.
 private final class LogitsRows {
-    let all: UnsafeMutableBufferPointer<Float>
+    private let buffer: FloatBuffer
     private let vocabularySize: Int
 
     init(count: Int, vocabularySize: Int) {
-        let bytes = UnsafeMutableRawPointer.allocate(
-            byteCount: count * vocabularySize * MemoryLayout<Float>.stride, alignment: 64)
-        let start = bytes.initializeMemory(as: Float.self, repeating: 0, count: count * vocabularySize)
-        all = UnsafeMutableBufferPointer(start: start, count: count * vocabularySize)
+        buffer = FloatBuffer(count: count * vocabularySize)
         self.vocabularySize = vocabularySize
     }
 
-    deinit { UnsafeMutableRawPointer(all.baseAddress!).deallocate() }
+    var all: UnsafeMutableBufferPointer<Float> { buffer.all }
 
     func first(_ count: Int) -> UnsafeMutableBufferPointer<Float> {
         UnsafeMutableBufferPointer(rebasing: all[..<(count * vocabularySize)])

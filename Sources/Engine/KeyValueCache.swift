@@ -1,30 +1,52 @@
 // Where keys and values of decoded tokens live: pages of 16 tokens for all layers, given back and reused.
 import CKernels
+import Weights
 
-/// A page holds, for each layer and key head, 16 keys transposed and 16 values (see attention.h).
-final class PagePool {
+/// A page holds, for each layer and key head, 16 keys transposed and 16 values (see attention.h). What was taken from
+/// the system stays for the pages that are asked for next: memory given back would have to be cleared again. One owner,
+/// as its decoders.
+package final class PagePool {
     /// Tokens in a page.
     static let pageTokens = 16
     /// Floats of one layer in a page.
     let layerStride: Int
-    private let pageSize: Int
+    private let layerCount: Int
+    private var pageSize: Int { layerStride * layerCount }
     private var slabs: [FloatBuffer] = []
     private var free: [UnsafeMutablePointer<Float>] = []
 
     /// Pages are taken from the system this many bytes at a time.
     private static let slabBytes = 64 << 20
 
-    init(layerStride: Int, layerCount: Int) {
-        self.layerStride = layerStride
-        pageSize = layerStride * layerCount
+    package init(config: ModelConfig) {
+        layerStride = PagePool.layerStride(config)
+        layerCount = config.layerCount
     }
+
+    /// Whether these are pages of such a model.
+    func fits(_ config: ModelConfig) -> Bool {
+        layerStride == PagePool.layerStride(config) && layerCount == config.layerCount
+    }
+
+    private static func layerStride(_ config: ModelConfig) -> Int {
+        let shape = attention_shape(
+            heads: Int64(config.headCount), key_heads: Int64(config.keyValueHeadCount),
+            dimension: Int64(config.headDimension))
+        return config.keyValueHeadCount * Int(attention_page_size(shape))
+    }
+
+    package private(set) var pagesInUse = 0
 
     func take() -> UnsafeMutablePointer<Float> {
         if free.isEmpty { grow() }
+        pagesInUse += 1
         return free.removeLast()
     }
 
-    func give(back pages: [UnsafeMutablePointer<Float>]) { free += pages }
+    func give(back pages: [UnsafeMutablePointer<Float>]) {
+        free += pages
+        pagesInUse -= pages.count
+    }
 
     private func grow() {
         let count = max(1, PagePool.slabBytes / (pageSize * MemoryLayout<Float>.stride))

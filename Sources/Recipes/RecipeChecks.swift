@@ -178,5 +178,9 @@ struct RecipeChecks {
         try require(
             cluster.leaseSeconds >= silence, "cluster.lease_seconds",
             "must be at least heartbeat_seconds × heartbeats_missed (\(silence)), found \(cluster.leaseSeconds)")
+        try require(
+            cluster.spotCheck == 0 || options.model.precision == .bfloat16, "cluster.spot_check",
+            "compares bit for bit, and in float32 honest workers differ in the last digits: set "
+                + "`model.precision: bfloat16`, or `cluster.spot_check: 0`")
     }
 }

@@ -2,8 +2,8 @@
 
 import CYaml
 
-/// A few lines of YAML whose aliases stand for each other can stand for more values than memory holds, and Yams compares
-/// keys value by value. This walks over libyaml's events, which Yams brings along, and takes no memory for values.
+/// A few lines of YAML whose aliases stand for each other can stand for more values than memory holds, and Yams
+/// compares keys value by value. This walks over libyaml's events, which Yams brings along, and keeps no values.
 enum RecipeSize {
     /// Values and keys; the longest recipe has a few hundred.
     static let valueLimit = 10_000
@@ -14,7 +14,7 @@ enum RecipeSize {
         var values = 1
     }
 
-    /// - Returns: what is too large and where; nil where nothing is, or where the text is no YAML, which Yams says better.
+    /// - Returns: what is too large and where; nil where nothing is, or where the text is no YAML: Yams says that better.
     static func problem(in yaml: String) -> (text: String, line: Int, column: Int)? {
         var parser = yaml_parser_t()
         guard yaml_parser_initialize(&parser) == 1 else { return nil }
@@ -29,7 +29,6 @@ enum RecipeSize {
     private static func problem(_ parser: inout yaml_parser_t) -> (text: String, line: Int, column: Int)? {
         var open: [Collection] = []
         var sizes: [String: Int] = [:]
-        var total = 0
         while true {
             var event = yaml_event_t()
             guard yaml_parser_parse(&parser, &event) == 1 else { return nil }
@@ -49,8 +48,8 @@ enum RecipeSize {
             if open.count > depthLimit { return ("nested more than \(depthLimit) deep: this is no recipe", line, column) }
             guard let closed else { continue }
             if let anchor = closed.anchor { sizes[anchor] = closed.values }
-            if open.isEmpty { total = closed.values } else { open[open.count - 1].values += closed.values }
-            if max(total, open.last?.values ?? 0) > valueLimit {
+            if let last = open.indices.last { open[last].values += closed.values }
+            if max(closed.values, open.last?.values ?? 0) > valueLimit {
                 return ("more than \(valueLimit) values, aliases written out: this is no recipe", line, column)
             }
         }

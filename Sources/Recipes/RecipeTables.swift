@@ -237,5 +237,9 @@ enum RecipeTables {
             .number(
                 "no_verdict_share_limit", \.noVerdictShareLimit, .between(0, 1),
                 "The run pauses when a larger share of a step has no verdict."),
+            .number(
+                "spot_check", \.spotCheck, .between(0, 1),
+                "Share of groups that another worker samples again, compared bit for bit; needs `precision: bfloat16`."
+            ),
         ])
 }

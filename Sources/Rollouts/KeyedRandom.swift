@@ -29,6 +29,7 @@ package enum KeyedRandom {
         case rewardShuffling = 5
         case jitter = 6
         case rounding = 7
+        case spotCheck = 8
     }
 
     /// 64 random bits for (seed, use, a, b): `a` and `b` name the place, each below 2^56 and 2^64.

@@ -303,5 +303,7 @@ package struct ClusterOptions: Equatable, Sendable, Codable {
     package var verificationAttempts = 3
     /// The run pauses when a step's share of completions without a verdict exceeds this.
     package var noVerdictShareLimit = 0.5
+    /// Share of the groups that another worker samples again, to be compared bit for bit; 0 is off.
+    package var spotCheck = 0.0
     package init() {}
 }

@@ -27,6 +27,7 @@ package enum BlobAnswer: Sendable {
     case fetchPartsFailed(LeaseIdentifier, String)
     case uploaded(LeaseIdentifier)
     case uploadFailed(LeaseIdentifier, String)
+    case note(Note)
 }
 
 package struct BlobThread {
@@ -38,9 +39,10 @@ package struct BlobThread {
     ///   - curve: how to connect to it; nil without encryption.
     ///   - cacheDirectory: for blobs when the run's own folder is not visible here; made when needed.
     ///   - isLearner: fetches optimizer states too.
+    ///   - relay: how to serve other workers what was fetched over TCP; nil: not at all.
     package init(
         answers: Mailbox<BlobAnswer>, context: Context, coordinatorAddress: Address,
-        curve: CurveClient? = nil, cacheDirectory: String, isLearner: Bool
+        curve: CurveClient? = nil, cacheDirectory: String, isLearner: Bool, relay: RelayPlan? = nil
     ) throws {
         let orders = orders
         thread = try NamedThread("weights") {
@@ -49,10 +51,13 @@ package struct BlobThread {
                 for order in arrived {
                     switch order {
                     case .welcome(let welcome):
+                        // A relay's port is free again before it is taken again.
+                        session = nil
                         do {
                             let made = try BlobSession(
                                 welcome, context: context, coordinatorAddress: coordinatorAddress,
-                                curve: curve, cacheDirectory: cacheDirectory, isLearner: isLearner)
+                                curve: curve, cacheDirectory: cacheDirectory, isLearner: isLearner,
+                                relay: relay, note: { answers.put(.note($0)) })
                             session = made
                             let bytes = try made.bundle(welcome.modelBundle)
                             answers.put(.bundle(welcome, bytes, blobDirectory: made.store.directory))
@@ -93,93 +98,6 @@ package struct BlobThread {
 
     package func stop() { orders.close() }
     package func join() { thread.join() }
-}
-
-/// Blobs of one run: the run's own folder where it can be seen, a cache and the network where not.
-private final class BlobSession {
-    let store: BlobStore
-    /// nil where the run's own folder is visible: then there is nothing to transfer.
-    private var client: BlobClient?
-    private let cancel: CancelFlag
-    private let isLearner: Bool
-    /// Blobs of versions held before, oldest first; a cache keeps the last two.
-    private var cached: [BlobReference] = []
-    /// Parts of the gradient of the last step that was made of some.
-    private var parts: [BlobReference] = []
-
-    init(
-        _ welcome: Welcome, context: Context, coordinatorAddress: Address, curve: CurveClient?, cacheDirectory: String,
-        isLearner: Bool
-    ) throws {
-        self.isLearner = isLearner
-        cancel = try CancelFlag()
-        let proof = welcome.blobDirectory + "/" + welcome.blobDirectoryProof
-        if !welcome.blobDirectoryProof.isEmpty, access(proof, F_OK) == 0, access(welcome.blobDirectory, W_OK) == 0 {
-            store = try BlobStore(directory: welcome.blobDirectory)
-            client = nil
-        } else {
-            store = try BlobStore(directory: cacheDirectory)
-            let address = try Address(welcome.blobAddress).reached(as: coordinatorAddress)
-            client = try BlobClient(context, connect: address, curve: curve)
-        }
-    }
-
-    private var isRemote: Bool { client != nil }
-
-    func bundle(_ reference: BlobReference) throws -> [UInt8] {
-        guard reference.byteCount <= 256 << 20 else {
-            throw RuntimeError("the model bundle claims \(reference.byteCount) bytes; at most 256 MiB are accepted")
-        }
-        try get(reference)
-        return try store.read(reference, offset: 0, count: reference.byteCount)
-    }
-
-    func fetch(_ manifest: PolicyManifest) throws {
-        var wanted = [manifest.weights]
-        if isLearner, let optimizer = manifest.optimizer { wanted.append(optimizer) }
-        for reference in wanted { try get(reference) }
-        guard isRemote else { return }
-        // Adapters name their base, which stays in the cache from version to version.
-        if let base = try AdapterSnapshot.describe(file: store.path(for: manifest.weights))?.base {
-            try get(base)
-            wanted.append(base)
-        }
-        cached.removeAll { wanted.contains($0) }
-        cached += wanted
-        while cached.count > 4 { try store.remove(cached.removeFirst()) }
-    }
-
-    func upload(_ references: [BlobReference], once: Bool) throws {
-        guard isRemote else { return }
-        defer { if once { discard(references) } }
-        for reference in references {
-            try client?.upload(reference, from: StoredBlobs(store), cancel: cancel)
-        }
-    }
-
-    /// A cache keeps those of the newest step alone.
-    func fetchParts(_ references: [BlobReference]) throws {
-        if isRemote {
-            discard(parts.filter { !references.contains($0) })
-            parts = references
-        }
-        for reference in references { try get(reference) }
-    }
-
-    func discard(_ references: [BlobReference]) {
-        for reference in references {
-            // It goes with the folder at the latest.
-            try? store.remove(reference)  // see the line above
-        }
-    }
-
-    private func get(_ reference: BlobReference) throws {
-        if store.contains(reference) { return }
-        guard isRemote else {
-            throw RuntimeError("the blob \(reference.digest) is not in the run's folder `\(store.directory)`")
-        }
-        try client?.download(reference, into: StoredBlobs(store), cancel: cancel)
-    }
 }
 
 extension Address {

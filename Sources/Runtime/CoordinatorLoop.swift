@@ -52,6 +52,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private let wake: WakePipe
     private let runName: String
     private var pending: [Event] = []
+    private var commit = GroupCommit()
     private var connections = PeerConnections()
     /// What is read of connections that did not say hello yet, together.
     private var strangers = RateBudget(burst: 4096, perSecond: 1024)
@@ -78,7 +79,13 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         var nextLook = MonotonicTime.now
         while true {
             drainPending()
-            if let outcome { return outcome }
+            // Nothing is left waiting while the loop waits, or at its end.
+            commitRecords()
+            if let outcome {
+                shell.observe(core, at: .now)
+                return outcome
+            }
+            guard pending.isEmpty else { continue }
             let now = MonotonicTime.now
             if now >= nextLook {
                 shell.observe(core, at: now)
@@ -94,7 +101,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             for (number, request) in shell.takeRequests(at: now) { handle(.asked(request, number: number)) }
             for line in refusals.take(at: now) { shell.note(Note(.warning, line)) }
             connections.prune(at: now)
-            if outcome != nil { continue }
+            commitRecords()
+            if outcome != nil || !pending.isEmpty { continue }
             let deadline = [core.nextDeadline, tended, nextLook].compactMap { $0 }.min() ?? nextLook
             _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             let signals = Signals.received
@@ -230,30 +238,46 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         perform(core.handle(event, at: MonotonicTime.now))
     }
 
-    /// Consecutive records are one transaction. A store that fails ends the list: nothing after it was promised.
+    /// What is to be durable waits for more of its kind until all that has arrived is read: one transaction, one wait
+    /// for the disk. Messages and notes after it wait with it, in order; everything else ends the waiting first.
     private mutating func perform(_ effects: [Effect]) {
-        var records: [Record] = []
         for effect in effects {
-            if case .persist(let record) = effect {
-                records.append(record)
+            switch effect {
+            case .persist(let record):
+                commit.records.append(record)
                 continue
+            case .send, .note:
+                if !commit.records.isEmpty {
+                    commit.after.append(effect)
+                    continue
+                }
+            default:
+                // The store failed: nothing after it was promised.
+                guard commitRecords() else { return }
             }
             do {
-                if !records.isEmpty {
-                    try shell.persist(records)
-                    records = []
-                }
                 try perform(effect)
             } catch {
                 pending.append(.storeFailed(reason: "\(error)"))
                 return
             }
         }
-        guard !records.isEmpty else { return }
+        if commit.isFull { commitRecords() }
+    }
+
+    /// - Returns: whether the records, if there were any, are durable and what waited for them was done.
+    @discardableResult
+    private mutating func commitRecords() -> Bool {
+        guard !commit.records.isEmpty else { return true }
+        let group = commit
+        commit = GroupCommit()
         do {
-            try shell.persist(records)
+            try shell.persist(group.records)
+            for effect in group.after { try perform(effect) }
+            return true
         } catch {
             pending.append(.storeFailed(reason: "\(error)"))
+            return false
         }
     }
 

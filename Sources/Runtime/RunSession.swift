@@ -73,6 +73,7 @@ package struct RunSession {
         }
 
         try removeLeftovers(blobs)
+        let differences = try StoredDifferences(blobs: blobs) { log.log($0) }
 
         let desk = try RequestDesk(folder: directory.requests)
         defer { desk.close() }
@@ -89,8 +90,9 @@ package struct RunSession {
         let addresses = Array(link.addresses.dropFirst())
         let blobServer = try BlobServer(
             context, listen: [try Address(blobAddress)] + listen.plain.map(ListenAddress.forBlobs),
-            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)), storage: StoredBlobs(blobs),
-            uploaders: gate?.access.learners)
+            curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)),
+            storage: ServedBlobs(blobs, differences: differences),
+            uploaders: gate?.access.learners, relaying: true)
         try gate?.openJoining(listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)))
         defer {
             gate?.stop()
@@ -108,6 +110,7 @@ package struct RunSession {
             screen: screen,
             policies: [start.checkpoint.manifest] + start.policies, evaluations: try store.evaluations())
         shell.gate = gate
+        shell.differences = differences
         shell.desk = desk
         shell.isOpen = listen.isOpen
         try shell.rewind(toStep: start.checkpoint.step)
@@ -122,6 +125,7 @@ package struct RunSession {
         let outcome = loop.run()
         if !listen.isEmpty { loop.linger(.milliseconds(500)) }
         workers?.stop(grace: .seconds(10))
+        try differences.end()
         try tidy(blobs, proof: start.welcome.blobDirectoryProof, after: outcome)
         return Result(outcome: outcome, evaluations: shell.evaluations)
     }

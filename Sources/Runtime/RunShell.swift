@@ -32,6 +32,8 @@ package final class RunShell: CoordinatorShell {
     package private(set) var evaluations: [EvaluationReport]
     /// Where workers of other hosts come in; nil for a run that has no such door.
     package var gate: AccessGate?
+    /// What is made for workers of other hosts goes with the versions that it is between.
+    package var differences: StoredDifferences?
     /// Where commands of other processes come in.
     package var desk: RequestDesk?
     /// Listening without encryption or keys for other hosts: said once a minute.
@@ -123,7 +125,10 @@ package final class RunShell: CoordinatorShell {
         }
     }
 
-    package func forgetBlobs(before version: PolicyVersion) { forgetBlobs { $0 < version } }
+    package func forgetBlobs(before version: PolicyVersion) {
+        let newest = published.map(\.version).max() ?? version
+        forgetBlobs { $0 < version && !isRecent($0, newest: newest) }
+    }
 
     package func removeBlobs(_ blobs: [BlobReference]) {
         for blob in blobs {
@@ -136,11 +141,14 @@ package final class RunShell: CoordinatorShell {
     }
 
     /// However rare checkpoints are, the folder stays small: between the checkpoint with its lag and the newest
-    /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again. One
-    /// more than the lag stays for workers that are just fetching it.
+    /// versions with theirs nothing is needed, because going back to the checkpoint makes those versions again.
     private func forgetIntermediates(newest: PolicyVersion) {
-        let reach = UInt64(options.schedule.lag) + 1
-        forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && $0.rawValue + reach < newest.rawValue }
+        forgetBlobs { [checkpointVersion] in $0 > checkpointVersion && !isRecent($0, newest: newest) }
+    }
+
+    /// One more than the lag stays, for workers that are just fetching it or come from it to the next by what differs.
+    private func isRecent(_ version: PolicyVersion, newest: PolicyVersion) -> Bool {
+        version.rawValue + UInt64(options.schedule.lag) + 1 >= newest.rawValue
     }
 
     private func forgetBlobs(where isOld: (PolicyVersion) -> Bool) {
@@ -149,6 +157,7 @@ package final class RunShell: CoordinatorShell {
         let gone = published.filter { isOld($0.version) && !(keepBase && $0.version == .base) }
         published.removeAll { gone.contains($0) }
         for manifest in gone where !published.contains(where: { $0.weights == manifest.weights }) {
+            differences?.forget(manifest.weights)
             do {
                 try blobs.remove(manifest.weights)
             } catch {

@@ -50,7 +50,7 @@ package struct StartJob {
         }
         let directory = RunDirectory(runs: runs, name: options.name)
         if directory.exists {
-            if let finished = try finishedOutcome(directory) { return finished }
+            if let finished = try finishedOutcome(directory, stepCount: options.schedule.steps) { return finished }
             guard resume else {
                 throw RuntimeError(
                     "the run `\(options.name)` exists: go on with --resume, give another --name, "
@@ -63,18 +63,22 @@ package struct StartJob {
         ).run()
     }
 
-    /// A run that is complete is shown again, not run again.
-    private func finishedOutcome(_ directory: RunDirectory) throws -> Int32? {
+    /// A run that is complete is shown again, not run again, unless it is to have more steps.
+    private func finishedOutcome(_ directory: RunDirectory, stepCount: Int) throws -> Int32? {
         let store = try RunStore(reading: directory.store)
-        guard case .completed? = try store.outcome() else { return nil }
-        Output.line("The run `\(directory.name)` is complete; start it again under another --name.")
+        guard case .completed(let step)? = try store.outcome() else { return nil }
+        if resume, stepCount > step { return nil }
+        Output.line(
+            "The run `\(directory.name)` is complete: give it more steps (--resume --set schedule.steps=N), "
+                + "or start it again under another --name.")
         for line in beforeAndAfter(try store.evaluations()) { Output.line(line) }
         return 0
     }
 
-    /// A resumed run keeps its recipe; only what does not change the result may differ.
+    /// A resumed run keeps its recipe; only what does not change the steps that are trained may differ. Another number
+    /// of steps may: a learning rate that decays does so towards the new end from here on.
     private func resumedOptions(_ given: RunOptions, _ directory: RunDirectory) throws -> RunOptions {
-        var kept = try Subject.readOptions(directory)
+        let kept = try Subject.readOptions(directory)
         var comparable = given
         comparable.cluster = kept.cluster
         comparable.checkpoint = kept.checkpoint
@@ -83,12 +87,26 @@ package struct StartJob {
         guard comparable == kept else {
             throw RuntimeError(
                 "the recipe differs from the one the run `\(directory.name)` was started with "
-                    + "(\(directory.shown)/recipe.yaml): resume with that recipe, or start another --name")
+                    + "(\(directory.shown)/recipe.yaml): \(StartJob.difference(comparable, kept)); resume with "
+                    + "that recipe, or start another --name; only schedule.steps, evaluation, checkpoint and cluster "
+                    + "may change")
         }
-        kept.cluster = given.cluster
-        kept.checkpoint = given.checkpoint
-        kept.schedule.steps = given.schedule.steps
-        return kept
+        let trained = try RunStore(reading: directory.store).stepMetrics().last?.step ?? 0
+        guard given.schedule.steps >= trained else {
+            throw RuntimeError(
+                "schedule.steps is \(given.schedule.steps), but the run `\(directory.name)` has trained \(trained) "
+                    + "steps: give at least as many")
+        }
+        return given
+    }
+
+    /// The first line in which two recipes differ.
+    static func difference(_ given: RunOptions, _ kept: RunOptions) -> String {
+        func lines(_ options: RunOptions) -> [String] {
+            RecipeReader.render(options).split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+        }
+        let pair = zip(lines(given), lines(kept)).first { $0 != $1 }
+        return pair.map { "expected `\($0.1)`, found `\($0.0)`" } ?? "one has keys that the other has not"
     }
 }
 

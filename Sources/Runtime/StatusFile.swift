@@ -63,7 +63,8 @@ package struct StatusFile {
             ("no_verdict_count", .integer(counters.noVerdictCount)),
             ("released_leases", .integer(counters.releaseCount)),
             ("duplicate_results", .integer(counters.duplicateCount)),
-            ("faults", .integer(counters.faultCount)),
+            ("faults", .integer(counters.faultCount)), ("spot_checks", .integer(counters.spotCheckCount)),
+            ("spot_checks_skipped", .integer(counters.spotCheckSkippedCount)),
             ("last_faults", .array(status.faults.map { fault($0, now) })),
         ]
     }

@@ -11,6 +11,7 @@ package final class StoredBlobs: BlobStorage {
     private static let partialLimit = 16
 
     private let store: BlobStore
+    private let durable: Bool
     private let partials = Mutex<[Partial]>([])
 
     /// `@unchecked Sendable`: only reached through `partials`, under its lock.
@@ -19,7 +20,11 @@ package final class StoredBlobs: BlobStorage {
         var blob: PartialBlob
     }
 
-    package init(_ store: BlobStore) { self.store = store }
+    /// - Parameter durable: whether what arrives must survive a loss of power.
+    package init(_ store: BlobStore, durable: Bool = true) {
+        self.store = store
+        self.durable = durable
+    }
 
     package func size(of digest: Digest) throws(TransportError) -> Int? {
         var status = stat()
@@ -41,7 +46,7 @@ package final class StoredBlobs: BlobStorage {
                 if let open = partials.first(where: { $0.reference == blob }) { return open.blob.receivedBytes }
                 // The oldest is given up: a sender that comes back begins again.
                 if partials.count >= Self.partialLimit { partials.removeFirst() }
-                partials.append(Partial(reference: blob, blob: try store.beginPartial(blob)))
+                partials.append(Partial(reference: blob, blob: try store.beginPartial(blob, durable: durable)))
                 return 0
             }
         }

@@ -132,6 +132,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
                 handle(.workFinished(lease, .failed(reason: words, retryable: true)))
             case .uploaded(let lease):
                 if let report = uploads.removeValue(forKey: lease) { handle(.workFinished(lease, report)) }
+            case .note(let note): log(note)
             case .uploadFailed(let lease, let reason):
                 uploads[lease] = nil
                 handle(.workFinished(lease, .failed(reason: reason, retryable: true)))

@@ -18,6 +18,7 @@ package struct WorkerProcess {
     private let coordinator: Int32?
     private let keyFile: String?
     private let kernel: String
+    private let relay: RelayPlan?
     private let makeWorkbench: @Sendable () -> any Workbench
 
     /// Processors this process may use.
@@ -29,11 +30,12 @@ package struct WorkerProcess {
     ///   - coordinator: the process that started this one, where that is a coordinator: Ctrl-C is left to it, and its
     ///     end is this worker's end. Told, not asked for: by the time this process looks, its parent may be gone.
     ///   - keyFile: for joining with a token; nil takes the user's own.
+    ///   - relay: how to serve other workers what this one fetched; nil: not at all.
     ///   - kernel: which kernels the workbench computes with, as the hello says it.
     ///   - makeWorkbench: called on the compute thread.
     package init(
         target: String, roles: String?, threads: Int, insecure: Bool, coordinator: Int32?, keyFile: String?,
-        kernel: String, makeWorkbench: @escaping @Sendable () -> any Workbench
+        relay: RelayPlan?, kernel: String, makeWorkbench: @escaping @Sendable () -> any Workbench
     ) throws {
         if JoinToken.isMeant(by: target) {
             self.target = .token(try JoinToken(target))
@@ -55,6 +57,7 @@ package struct WorkerProcess {
         self.coordinator = coordinator
         self.keyFile = keyFile
         self.kernel = kernel
+        self.relay = relay
         self.makeWorkbench = makeWorkbench
     }
 
@@ -95,7 +98,7 @@ package struct WorkerProcess {
         let cache = NSTemporaryDirectory() + "/rookery-worker-\(getuid())-\(getpid())"
         let blobs = try BlobThread(
             answers: blobAnswers, context: context, coordinatorAddress: admission.address, curve: admission.curve,
-            cacheDirectory: cache, isLearner: admission.roles.contains(.learner))
+            cacheDirectory: cache, isLearner: admission.roles.contains(.learner), relay: relay)
         defer {
             // The cache is this process's own; a folder that was never made cannot be removed.
             try? FileManager.default.removeItem(atPath: cache)  // see the line above

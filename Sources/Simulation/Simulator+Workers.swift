@@ -163,6 +163,15 @@ extension Simulator {
 
     private mutating func distorted(_ report: WorkReport, _ order: WorkOrder, of index: Int) -> WorkReport {
         switch report {
+        case .completions(var completions, let seconds) where scenario.liar == index:
+            guard case .rollout(let assignment) = order, assignment.prompt.key.purpose == .training else {
+                return report
+            }
+            completions[0].tokens[0] = (completions[0].tokens[0] + 1) % 100
+            let logProb = -Float(completions[0].tokens[0] + 1) / 64
+            completions[0].sampledLogProbs[0] = logProb
+            completions[0].policyLogProbs[0] = logProb
+            return .completions(completions, seconds: seconds)
         case .completions(let completions, let seconds):
             guard chance(scenario.faults.malformed) else { return report }
             marks.hit(.malformed)

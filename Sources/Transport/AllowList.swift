@@ -10,5 +10,6 @@ package final class AllowList: Sendable {
     package init(_ keys: Set<PublicKey> = []) { self.keys = Mutex(keys) }
 
     package func replace(with keys: Set<PublicKey>) { self.keys.withLock { $0 = keys } }
+    package var all: Set<PublicKey> { keys.withLock { $0 } }
     package func contains(_ key: PublicKey) -> Bool { keys.withLock { $0.contains(key) } }
 }

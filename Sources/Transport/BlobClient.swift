@@ -13,6 +13,8 @@ package struct BlobClient: ~Copyable {
         /// Wait after the first failure; doubled for each one that follows.
         package var backoffFirst = Duration.milliseconds(100)
         package var backoffMost = Duration.seconds(5)
+        /// How long the server may work on a difference, or on what is made of it.
+        package var work = Duration.seconds(300)
         package init() {}
     }
 
@@ -20,7 +22,7 @@ package struct BlobClient: ~Copyable {
     /// How often silence or damage made a new socket.
     package var recreations: Int { control.recreations }
     private var control: ControlClient
-    private let limits: Limits
+    let limits: Limits
     private var lastRequest: UInt64 = 0
     private let clock = ContinuousClock()
 
@@ -57,14 +59,7 @@ package struct BlobClient: ~Copyable {
         try run(&transfer, "upload", "blob \(blob.digest) to \(address)", cancel, progress)
     }
 
-    /// nil when the server does not have it.
-    package mutating func size(of digest: Digest, cancel: CancelFlag) throws(TransportError) -> Int? {
-        var question = BlobQuestion(digest)
-        try run(&question, "ask for", "blob \(digest) at \(address)", cancel) { _ in }
-        return question.size
-    }
-
-    private mutating func run(
+    mutating func run(
         _ transfer: inout some BlobTransfer, _ operation: String, _ subject: String, _ cancel: CancelFlag,
         _ progress: (Int) -> Void
     ) throws(TransportError) {

@@ -28,6 +28,22 @@ package struct BlobFrame: Equatable {
         case stat = 7
         /// Server: so many bytes.
         case size = 8
+        /// Client: I have the blob whose digest is the payload; is there less than the whole that makes this one of it?
+        case compare = 9
+        /// Server: this does: the payload is its digest, the blob's bytes are its own.
+        case differs = 10
+        /// Server: that is being worked on; ask again.
+        case later = 11
+        /// Client: make the blob that this difference leads to, and answer ACCEPTED with its bytes when it is stored.
+        case build = 12
+        /// Client: from whom may I fetch this blob? The payload is the address of one that was named and did not do.
+        case locate = 13
+        /// Server: from here, or from the peer in the payload (`BlobPeer.bytes`).
+        case source = 14
+        /// Client: I serve these blobs at this address (`RelayAnnouncement`).
+        case serve = 15
+        /// Server: keys that may connect there, one after another.
+        case peers = 16
     }
     package enum Refusal: UInt8, Sendable {
         case none = 0

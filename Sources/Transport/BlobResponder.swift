@@ -25,16 +25,22 @@ struct BlobResponder {
     let storage: any BlobStorage
     /// Larger blobs are refused before anything is written.
     let blobLimitBytes: Int
+    /// Whose keys relays must let in; nil: relays are not asked for.
+    private let members: (() -> [PublicKey])?
+    private var sources = BlobSources()
     /// The latest touched is last.
     private var uploads: [Upload] = []
 
-    init(storage: any BlobStorage, blobLimitBytes: Int) {
+    init(storage: any BlobStorage, blobLimitBytes: Int, members: (() -> [PublicKey])? = nil) {
         self.storage = storage
         self.blobLimitBytes = blobLimitBytes
+        self.members = members
     }
 
+    /// - Parameter key: what the peer's connection proved; nil without encryption.
     mutating func answer(
-        _ frame: [UInt8], from peer: PeerIdentifier, mayUpload: Bool = true
+        _ frame: [UInt8], from peer: PeerIdentifier, key: PublicKey? = nil, mayUpload: Bool = true,
+        at now: MonotonicTime = .zero
     ) -> (reply: [UInt8]?, event: BlobServerEvent?) {
         let request: BlobFrame
         do throws(TransportError) {
@@ -46,12 +52,21 @@ struct BlobResponder {
         var reply: BlobFrame
         do throws(TransportError) {
             switch request.kind {
-            case .get: reply = try get(request)
+            case .get:
+                reply = try get(request)
+                sources.sent(
+                    request.digest, to: peer, isLast: request.offset + request.length == reply.totalBytes, at: now)
             case .stat: reply = try stat(request)
             case .put:
                 guard mayUpload else { throw refusal(request, "only a learner may hand in blobs") }
                 (reply, event) = try put(request)
-            case .data, .missing, .accepted, .refused, .size:
+            case .compare: reply = try compare(request)
+            case .build:
+                guard mayUpload else { throw refusal(request, "only a learner may hand in blobs") }
+                (reply, event) = try build(request)
+            case .locate: reply = try locate(request, peer, now)
+            case .serve: reply = try serve(request, key, now)
+            case .data, .missing, .accepted, .refused, .size, .differs, .later, .source, .peers:
                 return (nil, .malformed(peer, reason: "a server's frame (\(request.kind)) from a client"))
             }
         } catch {
@@ -84,6 +99,53 @@ struct BlobResponder {
     private func stat(_ request: BlobFrame) throws(TransportError) -> BlobFrame {
         guard let size = try storage.size(of: request.digest) else { return BlobFrame(.missing, request.digest) }
         return BlobFrame(.size, request.digest, totalBytes: size)
+    }
+
+    private mutating func locate(
+        _ request: BlobFrame, _ peer: PeerIdentifier, _ now: MonotonicTime
+    ) throws(TransportError) -> BlobFrame {
+        guard members != nil else { return BlobFrame(.source, request.digest) }
+        let failed = request.payload.isEmpty ? nil : BlobPeer.address(request.payload[...])
+        switch sources.source(of: request.digest, for: peer, failed: failed, at: now) {
+        case .here: return BlobFrame(.source, request.digest)
+        case .at(let relay): return BlobFrame(.source, request.digest, payload: relay.bytes)
+        case .later: return BlobFrame(.later, request.digest)
+        }
+    }
+
+    private mutating func serve(
+        _ request: BlobFrame, _ key: PublicKey?, _ now: MonotonicTime
+    ) throws(TransportError) -> BlobFrame {
+        guard let members else { throw refusal(request, "no relays are wanted here") }
+        guard let announcement = RelayAnnouncement(bytes: request.payload) else {
+            throw refusal(request, "an announcement of a relay with \(request.payload.count) bytes that are none")
+        }
+        sources.serve(BlobPeer(address: announcement.address, key: key), announcement.digests, at: now)
+        let keys = members().prefix(BlobFrame.chunkBytes / PublicKey.byteCount)
+        return BlobFrame(.peers, request.digest, payload: keys.flatMap(\.bytes))
+    }
+
+    private func compare(_ request: BlobFrame) throws(TransportError) -> BlobFrame {
+        guard let parent = Digest(bytes: request.payload) else {
+            throw refusal(request, "a comparison with \(request.payload.count) bytes for a digest")
+        }
+        switch try storage.difference(from: parent, to: request.digest) {
+        case .offered(let blob):
+            return BlobFrame(.differs, request.digest, totalBytes: blob.byteCount, payload: blob.digest.bytes)
+        case .later: return BlobFrame(.later, request.digest)
+        case .wholeOnly: return BlobFrame(.missing, request.digest)
+        }
+    }
+
+    private func build(_ request: BlobFrame) throws(TransportError) -> (BlobFrame, BlobServerEvent?) {
+        switch try storage.build(from: request.digest) {
+        case .built(let blob):
+            return (
+                BlobFrame(.accepted, request.digest, totalBytes: blob.byteCount, offset: blob.byteCount), .stored(blob)
+            )
+        case .later: return (BlobFrame(.later, request.digest), nil)
+        case .impossible(let reason): throw refusal(request, reason)
+        }
     }
 
     private mutating func put(_ request: BlobFrame) throws(TransportError) -> (BlobFrame, BlobServerEvent?) {

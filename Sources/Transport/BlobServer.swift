@@ -11,18 +11,22 @@ package final class BlobServer: Sendable {
     /// - Parameters:
     ///   - curve: where it listens with encryption; see `ControlServer`.
     ///   - uploaders: the only keys that may hand in blobs; connections without a key always may. nil: everybody may.
+    ///   - relaying: whether clients are told to serve each other.
     ///   - blobLimitBytes: larger uploads are refused.
     ///   - report: called on the server's thread.
     package init(
         _ context: Context, listen: [Address], curve: CurveListener? = nil, storage: any BlobStorage,
-        uploaders: AllowList? = nil, blobLimitBytes: Int = 1 << 38,
+        uploaders: AllowList? = nil, relaying: Bool = false, blobLimitBytes: Int = 1 << 38,
         report: @escaping @Sendable (BlobServerEvent) -> Void = { _ in }
     ) throws(TransportError) {
         thread = try ServingThread("rookery-blobs") { session throws(TransportError) in
             // Made, used and closed on this thread.
             let server = try ControlServer(context, listen: listen, curve: curve, limits: BlobServer.limits)
             session.opened(server.addresses)
-            BlobServer.serve(server, storage, uploaders, blobLimitBytes, session, report)
+            let members = { curve?.allowed.map { Array($0.all) } ?? [] }
+            let responder = BlobResponder(
+                storage: storage, blobLimitBytes: blobLimitBytes, members: relaying ? members : nil)
+            BlobServer.serve(server, responder, uploaders, session, report)
         }
     }
 
@@ -39,10 +43,12 @@ package final class BlobServer: Sendable {
     }
 
     private static func serve(
-        _ server: borrowing ControlServer, _ storage: any BlobStorage, _ uploaders: AllowList?,
-        _ blobLimitBytes: Int, _ session: ServingThread<[Address]>.Session, _ report: (BlobServerEvent) -> Void
+        _ server: borrowing ControlServer, _ responder: consuming BlobResponder, _ uploaders: AllowList?,
+        _ session: ServingThread<[Address]>.Session, _ report: (BlobServerEvent) -> Void
     ) {
-        var responder = BlobResponder(storage: storage, blobLimitBytes: blobLimitBytes)
+        var responder = responder
+        let clock = ContinuousClock()
+        let start = clock.now
         while true {
             _ = server.wait(timeout: nil, wake: session.wake)
             while !session.isStopping, let arrival = server.receive() {
@@ -50,7 +56,9 @@ package final class BlobServer: Sendable {
                 case .malformed(let peer): report(.malformed(peer, reason: "not one frame"))
                 case .frame(let frame, let peer, let key):
                     let mayUpload = key.flatMap { key in uploaders.map { $0.contains(key) } } ?? true
-                    let (reply, event) = responder.answer(frame, from: peer, mayUpload: mayUpload)
+                    let (reply, event) = responder.answer(
+                        frame, from: peer, key: key, mayUpload: mayUpload,
+                        at: MonotonicTime(nanoseconds: (clock.now - start).nanoseconds))
                     if let event { report(event) }
                     // An answer that finds no room or no peer is lost; the client asks again.
                     if let reply { _ = server.send(reply, to: peer) }

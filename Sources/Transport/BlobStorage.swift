@@ -22,4 +22,35 @@ package protocol BlobStorage: Sendable {
     /// All bytes are there: check size and digest, make them durable, and store the blob. With a wrong digest, discard
     /// what was written and throw `.corrupt`.
     func finish(_ blob: BlobReference) throws(TransportError)
+
+    /// What makes one stored blob of another in less bytes than it has. Never waits.
+    func difference(from parent: Digest, to target: Digest) throws(TransportError) -> DifferenceAnswer
+    /// Makes the blob that a stored difference leads to. Never waits.
+    func build(from difference: Digest) throws(TransportError) -> BuildAnswer
+}
+
+package enum DifferenceAnswer: Equatable, Sendable {
+    /// A stored blob.
+    case offered(BlobReference)
+    /// It is being made: ask again.
+    case later
+    /// There is nothing less than the whole.
+    case wholeOnly
+}
+
+package enum BuildAnswer: Equatable, Sendable {
+    /// Stored and verified.
+    case built(BlobReference)
+    /// It is being made: ask again.
+    case later
+    /// It cannot be made here: the whole is needed.
+    case impossible(reason: String)
+}
+
+/// For storage that knows blobs as bytes only.
+extension BlobStorage {
+    package func difference(from parent: Digest, to target: Digest) -> DifferenceAnswer { .wholeOnly }
+    package func build(from difference: Digest) -> BuildAnswer {
+        .impossible(reason: "nothing is made of differences here")
+    }
 }

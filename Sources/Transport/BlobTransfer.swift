@@ -73,7 +73,7 @@ struct BlobDownload<Storage: BlobStorage>: BlobTransfer {
             }
             early.append(reply)
             return try writeInOrder()
-        case .get, .put, .accepted, .stat, .size: return .again(reason: "an answer to another question")
+        default: return .again(reason: "an answer to another question")
         }
     }
 
@@ -163,38 +163,8 @@ struct BlobUpload<Storage: BlobStorage>: BlobTransfer {
                 ? .progress : .again(reason: "the server stands at byte \(reply.offset)")
         case .refused where reply.refusal != .request: return .again(reason: reply.reason)
         case .refused: throw TransportError(.refused, "upload", "blob \(blob.digest)", reason: reply.reason)
-        case .get, .data, .missing, .put, .stat, .size: return .again(reason: "an answer to another question")
+        default: return .again(reason: "an answer to another question")
         }
-    }
-}
-
-/// One question: how large is the blob over there?
-struct BlobQuestion: BlobTransfer {
-    let digest: Digest
-    private(set) var isComplete = false
-    private(set) var size: Int?
-    private var asking = false
-
-    init(_ digest: Digest) { self.digest = digest }
-
-    var doneBytes: Int { 0 }
-
-    mutating func nextRequest() -> BlobFrame? {
-        guard !asking else { return nil }
-        asking = true
-        return BlobFrame(.stat, digest)
-    }
-
-    mutating func rewind() { asking = false }
-
-    mutating func accept(_ reply: BlobFrame, to request: BlobFrame) throws(TransportError) -> BlobTransferStep {
-        switch reply.kind {
-        case .size: size = reply.totalBytes
-        case .missing: size = nil
-        default: return .again(reason: reply.kind == .refused ? reply.reason : "an answer to another question")
-        }
-        isComplete = true
-        return .progress
     }
 }
 

@@ -23,12 +23,13 @@ package struct BlobStore: Sendable {
     }
 
     /// Stores bytes at hand.
-    package func insert(_ bytes: [UInt8]) throws(WeightsError) -> BlobReference {
+    /// - Parameter durable: whether they must survive a loss of power.
+    package func insert(_ bytes: [UInt8], durable: Bool = true) throws(WeightsError) -> BlobReference {
         let reference = BlobReference(digest: TreeHash.hash(bytes), byteCount: bytes.count)
         if contains(reference) { return reference }
         let file = try TemporaryFile(in: directory, expectedBytes: bytes.count)
         try file.write(bytes)
-        try file.commit(as: "\(reference.digest)")
+        try file.commit(as: "\(reference.digest)", durable: durable)
         return reference
     }
 
@@ -48,8 +49,9 @@ package struct BlobStore: Sendable {
     }
 
     /// Room for a blob that arrives in pieces.
-    package func beginPartial(_ reference: BlobReference) throws(WeightsError) -> PartialBlob {
-        try PartialBlob(reference, store: self)
+    /// - Parameter durable: whether it must survive a loss of power.
+    package func beginPartial(_ reference: BlobReference, durable: Bool = true) throws(WeightsError) -> PartialBlob {
+        try PartialBlob(reference, store: self, durable: durable)
     }
 
     /// Exactly `count` bytes from `offset`.
@@ -121,9 +123,10 @@ package final class PartialBlob {
 
     private let store: BlobStore
     private let file: TemporaryFile
+    private let durable: Bool
     private let hash = TreeHash()
 
-    init(_ reference: BlobReference, store: BlobStore) throws(WeightsError) {
+    init(_ reference: BlobReference, store: BlobStore, durable: Bool) throws(WeightsError) {
         guard reference.byteCount >= 0 else {
             throw WeightsError(
                 file: store.path(for: reference), subject: "size", found: "\(reference.byteCount)",
@@ -131,6 +134,7 @@ package final class PartialBlob {
         }
         self.reference = reference
         self.store = store
+        self.durable = durable
         file = try TemporaryFile(in: store.directory, expectedBytes: reference.byteCount)
     }
 
@@ -151,7 +155,7 @@ package final class PartialBlob {
     package func finish() throws(WeightsError) {
         try reference.check(
             BlobReference(digest: hash.finish(), byteCount: receivedBytes), file: store.path(for: reference))
-        try file.commit(as: "\(reference.digest)")
+        try file.commit(as: "\(reference.digest)", durable: durable)
     }
 
     private func error(found: String, expected: String) -> WeightsError {

@@ -2,8 +2,8 @@
 
 import Foundation
 
-/// A whole file mapped read-only, or bytes that are in memory already. A file that shrinks while it is mapped ends the process with SIGBUS, so model files
-/// and blobs are replaced by renaming and never changed in place.
+/// A whole file mapped read-only, or bytes that are in memory already. A file that shrinks while it is mapped ends the
+/// process with SIGBUS, so model files and blobs are replaced by renaming and never changed in place.
 ///
 /// Guard of `@unchecked Sendable`: the mapping is never written or moved, and lives as long as this object.
 final class MappedFile: @unchecked Sendable {

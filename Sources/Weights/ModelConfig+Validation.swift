@@ -6,7 +6,7 @@ extension ModelConfig {
     private static let layerLimit = 4096
 
     /// Elements of all tensors together.
-    var elementCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
+    package var elementCount: Int { tensors.reduce(0) { $0 + $1.elementCount } }
 
     func validated(file: String) throws(WeightsError) -> ModelConfig {
         func require(_ holds: Bool, _ subject: String, _ found: String, _ expected: String) throws(WeightsError) {

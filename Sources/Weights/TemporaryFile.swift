@@ -37,6 +37,27 @@ final class TemporaryFile {
         }
     }
 
+    /// Where several threads write at once, each its own part, while the file is open.
+    struct Place: Sendable {
+        fileprivate let descriptor: Int32
+        fileprivate let path: String
+        fileprivate let expectedBytes: Int
+
+        func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(WeightsError) {
+            var done = 0
+            while done < bytes.count {
+                let count = pwrite(
+                    descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else { throw .system("write", file: path, code: errno, neededBytes: expectedBytes) }
+                done += count
+            }
+        }
+    }
+
+    /// Does not move where `write` goes on.
+    var place: Place { Place(descriptor: descriptor, path: path, expectedBytes: expectedBytes) }
+
     func write(_ bytes: [UInt8]) throws(WeightsError) {
         let result: Result<Void, WeightsError> = bytes.withUnsafeBytes { raw in
             Result { () throws(WeightsError) in try write(raw) }

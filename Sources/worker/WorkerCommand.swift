@@ -52,11 +52,18 @@ struct JoinCommand: ParsableCommand {
     @Flag(help: "Allow an address of another host: without encryption and keys.")
     var insecure = false
 
+    @Flag(help: "Do not serve other workers the weights that this one has fetched.")
+    var noRelay = false
+
+    @Option(help: "Serve them on this port. Default: any that is free.")
+    var relayPort: UInt16?
+
     @Option(help: .hidden)
     var coordinator: Int32?
 
     func validate() throws {
         if (target == nil) == (tokenFile == nil) { throw ValidationError("Give a token, an address or --token-file.") }
+        if noRelay, relayPort != nil { throw ValidationError("--no-relay and --relay-port contradict each other.") }
     }
 
     func run() throws {
@@ -64,7 +71,8 @@ struct JoinCommand: ParsableCommand {
         do {
             let status = try WorkerProcess(
                 target: try target ?? WorkerProcess.token(inFile: tokenFile ?? ""), roles: role, threads: threadCount,
-                insecure: insecure, coordinator: coordinator, keyFile: keyFile, kernel: EngineWorkbench.kernelName
+                insecure: insecure, coordinator: coordinator, keyFile: keyFile,
+                relay: noRelay ? nil : RelayPlan(port: relayPort ?? 0), kernel: EngineWorkbench.kernelName
             ) { EngineWorkbench(threadCount: threadCount) }.run()
             if status != 0 { throw ExitCode(status) }
         } catch let error as ExitCode {

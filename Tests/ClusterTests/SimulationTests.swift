@@ -27,7 +27,7 @@ import Testing
         #expect(Simulator.run(seed: seed, size: .small).failure == nil)
     }
 
-    @Test(arguments: Scenario.Size.allCases) func `one seed is one course of events`(_ size: Scenario.Size) {
+    @Test(arguments: [Scenario.Size.small, .wide, .long]) func `one seed is one course of events`(_ size: Scenario.Size) {
         let first = Simulator.run(seed: 7, size: size)
         let second = Simulator.run(seed: 7, size: size)
         let other = Simulator.run(seed: 8, size: size)
@@ -44,5 +44,33 @@ import Testing
             Simulator.run(seed: seed, size: .small, sabotage: sabotage).failure != nil
         }
         #expect(isNoticed, "\(sabotage.rawValue)")
+    }
+
+    /// Five honest workers and one that changes a token and its log-probs alike, so that no learner can tell.
+    private func withLiar(seed: UInt64, spotCheck: Double) -> SimulationResult {
+        var scenario = Scenario(seed: seed, size: .long)
+        scenario.options.cluster.spotCheck = spotCheck
+        scenario.options.schedule.lag = Int(seed % 3)
+        scenario.workers = [[.rollout], [.rollout], [.rollout], [.rollout], [.verifier], [.learner]]
+        scenario.slots = 1
+        let delayed = scenario.faults.delayLimit
+        scenario.faults = .none
+        scenario.faults.duplicated = 0.2
+        scenario.faults.delayed = 0.2
+        scenario.faults.delayLimit = min(delayed, .milliseconds(500))
+        var calm = Simulator(scenario.undisturbed, reference: nil)
+        let undisturbed = calm.run()
+        scenario.liar = 0
+        var simulator = Simulator(scenario, reference: undisturbed.made)
+        return simulator.run()
+    }
+
+    @Test(arguments: 1...12 as ClosedRange<UInt64>)
+    func `a lie that no log-prob betrays is found by the spot check and leaves no trace`(_ seed: UInt64) {
+        #expect(withLiar(seed: seed, spotCheck: 1).failure == nil)
+    }
+
+    @Test func `without the spot check the lie is trained`() {
+        #expect((1...3 as ClosedRange<UInt64>).contains { withLiar(seed: $0, spotCheck: 0).failure != nil })
     }
 }

@@ -216,6 +216,8 @@ extension TranscriptWorld {
                 guard case .rollout(_, var assignment) = message, let policy = workers[worker].policy else { break }
                 assignment.prompt.tokens[0] += 1
                 completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            case "swapped":
+                completions[0].tokens[0] = (completions[0].tokens[0] + Int32(rest.count)) % 100
             case "certain": completions[0].policyLogProbs[0] = 0.25
             default: break
             }

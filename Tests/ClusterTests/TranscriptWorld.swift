@@ -137,6 +137,7 @@ struct TranscriptWorld {
             case "group": options.rollout.groupSize = Int(number)
             case "checkpoint": options.checkpoint.everySteps = Int(number)
             case "attempts": options.cluster.verificationAttempts = Int(number)
+            case "check": options.cluster.spotCheck = number
             case "share": options.cluster.noVerdictShareLimit = number
             case "lease": options.cluster.leaseSeconds = number
             case "drop": options.algorithm.dropEqualGroups = number == 1

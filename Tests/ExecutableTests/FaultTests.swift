@@ -140,7 +140,7 @@ struct FaultTests {
     }
 
     @Test(.enabled(if: getuid() == 0, "mounting a small disk takes root"))
-    func `a full disk stops the run with one line that says so`() throws {
+    func `a full disk stops the run with one line that says so, and with more room it goes on`() throws {
         let ground = try Ground()
         let disk = ground.folder.appendingPathComponent("disk").path
         try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
@@ -153,6 +153,16 @@ struct FaultTests {
         #expect(ended.status == 1)
         let lines = ended.errors.split(separator: "\n").filter { $0.hasPrefix("error: ") }
         #expect(lines.count == 1 && lines.first?.contains("free space") == true, "\(ended.errors)")
+        #expect(try shell("mount -o remount,size=64m '\(disk)'") == 0)
+        let more = ["--set", "checkpoint.every_steps=1"]
+        let resumed = try ground.run("coordinator", ["start", recipe, "--runs", disk, "--plain", "--resume"] + more)
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        #expect(try ground.run("coordinator", ground.tiny("whole", more)).status == 0)
+        func last(_ path: String) throws -> Substring? {
+            let text = try String(contentsOfFile: path, encoding: .utf8)
+            return text.components(separatedBy: "\"weights_hash\":\"").last?.prefix(64)
+        }
+        #expect(try last("\(disk)/tiny/metrics.jsonl") == last(ground.file("whole", "metrics.jsonl")))
     }
 
     private func shell(_ command: String) throws -> Int32 {

@@ -111,6 +111,8 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
         ("algorithm.clip_high=-1", "algorithm.clip_high: expected number ≥ 0, found `-1`"),
         ("schedule.steps=-1", "schedule.steps: expected integer 0…10000000, found `-1`"),
         ("cluster.no_verdict_share_limit=1.01", "expected number 0…1, found `1.01`"),
+        ("cluster.spot_check=-0.1", "cluster.spot_check: expected number 0…1, found `-0.1`"),
+        ("cluster.spot_check=0.1", "in float32 honest workers differ in the last digits"),
         ("data.held_out_share=1", "data.held_out_share: expected number ≥ 0, < 1, found `1`"),
         ("data.chat=yes", "data.chat: expected true or false, found `yes`"),
         ("seed=-1", "seed: expected integer 0…18446744073709551615, found `-1`"),

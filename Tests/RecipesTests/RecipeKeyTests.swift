@@ -125,6 +125,7 @@ private let samples: [(path: String, value: String, with: [String])] = [
     ("cluster.lease_seconds", "30", []),
     ("cluster.verification_attempts", "1", []),
     ("cluster.no_verdict_share_limit", "1", []),
+    ("cluster.spot_check", "0.02", ["model.precision=bfloat16"]),
 ]
 private let weighted = ["verifier.kind=weighted_sum", "verifier.parts=[{}]"]
 private let onlyValue = ["algorithm.name"]

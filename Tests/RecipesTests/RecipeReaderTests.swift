@@ -114,7 +114,7 @@ private let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().d
                 """))
         #expect(text.contains("\n  parts: []\n"))
         #expect(text.contains("\n  learning_rate: 1.0e-05\n"))
-        #expect(text.hasSuffix("  no_verdict_share_limit: 0.5\n"))
+        #expect(text.hasSuffix("  no_verdict_share_limit: 0.5\n  spot_check: 0.0\n"))
     }
 
     @Test(arguments: [

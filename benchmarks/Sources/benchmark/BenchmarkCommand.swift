@@ -11,9 +11,17 @@ struct BenchmarkCommand: ParsableCommand {
             RolloutCase.self,
             LearnCase.self,
             StepCase.self,
+            DispatchCase.self,
+            JoinCase.self,
+            WeightsCase.self,
             // What the cases above start as processes of their own.
             RolloutMeasurement.self,
             QueueMeasurement.self,
+            DecodeMeasurement.self,
             LearnMeasurement.self,
+            DispatchMeasurement.self,
+            JoinMeasurement.self,
+            ScriptedWorkers.self,
+            WeightsMeasurement.self,
         ])
 }

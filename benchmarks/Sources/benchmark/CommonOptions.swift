@@ -28,6 +28,9 @@ struct CommonOptions: ParsableArguments {
         if let rounds, rounds < 1 { throw ValidationError("--rounds \(rounds): at least 1") }
     }
 
+    /// Whether there is something to compare one thread with.
+    var scales: Bool { threads > 1 }
+
     var roundCount: Int { rounds ?? (quick ? 1 : 3) }
 
     /// Prints what was found.

@@ -46,17 +46,41 @@ struct Contest {
 
     var own: Readings { results[0].readings }
 
-    /// nil when ours was not measured.
+    /// - Parameter reading: its name in the readings, where it has another one.
+    /// - Returns: nil when ours was not measured.
     func finding(
-        _ name: String, unit: String, _ direction: Direction = .higherIsBetter, scale: Double = 1,
-        ceiling: Double? = nil
+        _ name: String, reading: String? = nil, unit: String, _ direction: Direction = .higherIsBetter,
+        scale: Double = 1, ceiling: Double? = nil
     ) -> Finding? {
-        func spread(_ readings: Readings) -> Spread? { Spread(readings[name].map { $0 * scale }) }
+        func spread(_ readings: Readings) -> Spread? { Spread(readings[reading ?? name].map { $0 * scale }) }
         guard let value = spread(own) else { return nil }
         let peers = results.dropFirst().compactMap { result in
             spread(result.readings).map { PeerValue(peer: result.name, value: $0) }
         }
         return Finding(name, value, unit: unit, direction, peers: peers, ceiling: ceiling)
+    }
+}
+
+/// How many times faster all threads are than one. Both are measured in turn, a new process each.
+struct ThreadScaling {
+    private let contest: Contest
+
+    /// - Parameter arguments: of a measurement of this program, threads left out.
+    init(_ arguments: [String], threads: Int, rounds: Int) throws {
+        contest = try Contest(
+            [threads, 1].map { count in
+                Contender(
+                    "\(count) thread\(count == 1 ? "" : "s")",
+                    process: { try .own(arguments + ["--threads", String(count)]) })
+            }, rounds: rounds)
+    }
+
+    /// - Parameter name: of a reading that is a speed.
+    func finding(_ title: String, of name: String, threads: Int) -> Finding? {
+        let pairs = zip(contest.results[0].readings[name], contest.results[1].readings[name])
+        return Spread(pairs.map { $0 / $1 }).map {
+            Finding("\(title)_\(threads)_threads_over_1", $0, unit: "×", ceiling: Double(threads))
+        }
     }
 }
 

@@ -20,10 +20,10 @@ struct LearnCase: ParsableCommand {
     func run() throws {
         var machine = Machine(threads: options.threads)
         let workload = LearnWorkload(quick: options.quick)
-        let own = [
-            LearnMeasurement.name, "--threads", String(options.threads), "--model", options.model, "--precision",
-            arithmetic.precision.rawValue,
+        let measurement = [
+            LearnMeasurement.name, "--model", options.model, "--precision", arithmetic.precision.rawValue,
         ] + (options.quick ? ["--quick"] : [])
+        let own = measurement + ["--threads", String(options.threads)]
         var contenders = [Contender("Rookery", process: { try .own(own) })]
         if options.peer {
             let peers = try Peers(threads: options.threads)
@@ -38,6 +38,8 @@ struct LearnCase: ParsableCommand {
             }
         }
         let contest = try Contest(contenders, rounds: options.roundCount)
+        let scaling = try options.scales
+            ? ThreadScaling(measurement, threads: options.threads, rounds: options.roundCount) : nil
         machine.measure()
         let operations = workload.operations(try ModelCost(path: options.model))
         let least = machine.ceiling(arithmetic.precision).seconds(operations: operations)
@@ -50,6 +52,7 @@ struct LearnCase: ParsableCommand {
             contest.finding("backward", unit: "s", .lowerIsBetter),
             contest.finding("adamw", unit: "s", .lowerIsBetter),
             contest.finding("peak_bytes", unit: "GB", .lowerIsBetter, scale: 1e-9),
+            scaling?.finding("sequences", of: "sequences", threads: options.threads),
         ].compactMap { $0 }
         let circumstances = machine.circumstances(options) + [
             ("precision", arithmetic.precision.rawValue),

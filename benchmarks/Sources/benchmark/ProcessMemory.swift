@@ -6,6 +6,9 @@ enum ProcessMemory {
     /// Highest resident size of this process so far, in bytes.
     static var peakBytes: Double { Double(field("VmHWM", of: "self") ?? 0) }
 
+    /// Resident size of this process now, in bytes.
+    static var currentBytes: Double { Double(field("VmRSS", of: "self") ?? 0) }
+
     /// Resident bytes of a process and all its descendants together. Pages that several of them map count in each.
     static func treeBytes(root: Int32) -> Double {
         var children: [Int32: [Int32]] = [:]

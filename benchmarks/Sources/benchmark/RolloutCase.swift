@@ -7,9 +7,10 @@ import Rollouts
 struct RolloutCase: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "rollout",
-        abstract: "Tokens a second: decode and prefill by batch, a whole batch of groups, long queues, start-up.",
+        abstract: "Tokens a second: decode and prefill by batch and context, whole batches, long queues, start-up.",
         discussion: """
-            Prompts of 40 tokens, 64 sampled at temperature 1, ends ignored. Every round is a new process. --peer: \
+            Prompts of 40 tokens, 64 sampled at temperature 1, ends ignored. Every round is a new process. Decoding after \
+            long prompts is measured once, with as many sequences as --context-batch says. --peer: \
             llama.cpp (bfloat16 weights, batched decode of several sequences, no sampling at all) and transformers \
             (bfloat16, sampling).
             """)
@@ -17,14 +18,22 @@ struct RolloutCase: ParsableCommand {
     @OptionGroup var options: CommonOptions
     @OptionGroup var arithmetic: PrecisionOption
 
+    @Option(help: "Sequences that are decoded together after long prompts.")
+    var contextBatch = 8
+
+    func validate() throws {
+        guard (1...64).contains(contextBatch) else {
+            throw ValidationError("--context-batch \(contextBatch): from 1 to 64")
+        }
+    }
+
     func run() throws {
         var machine = Machine(threads: options.threads)
         let workload = RolloutWorkload(quick: options.quick)
         let cost = try ModelCost(path: options.model)
-        let own = [
-            "--threads", String(options.threads), "--model", options.model, "--precision",
-            arithmetic.precision.rawValue,
-        ] + (options.quick ? ["--quick"] : [])
+        let general = ["--model", options.model, "--precision", arithmetic.precision.rawValue]
+            + (options.quick ? ["--quick"] : [])
+        let own = general + ["--threads", String(options.threads)]
         var contenders = [
             Contender("Rookery", process: { try .own([RolloutMeasurement.name] + own) })
         ]
@@ -45,11 +54,21 @@ struct RolloutCase: ParsableCommand {
         progress("queues")
         let queue = try Contest(
             [Contender("Rookery", process: { try .own([QueueMeasurement.name] + own) })], rounds: 1)
+        progress("contexts")
+        let contexts = try Contest(
+            [Contender("Rookery", process: { try .own(workload.contextArguments(batch: contextBatch) + own) })],
+            rounds: 1)
+        let scaling = try options.scales
+            ? ThreadScaling(workload.scalingArguments + general, threads: options.threads, rounds: options.roundCount)
+            : nil
         machine.measure()
         let ceilings = RolloutCeilings(
             cost: cost, machine: machine.ceiling(arithmetic.precision), precision: arithmetic.precision,
             workload: workload)
-        let findings = ceilings.findings(contest) + Self.queueFindings(queue.own)
+        let findings = ceilings.findings(contest)
+            + ceilings.contextFindings(contexts, batch: contextBatch)
+            + [workload.scalingFinding(scaling, threads: options.threads)].compactMap { $0 }
+            + Self.queueFindings(queue.own)
         let circumstances = machine.circumstances(options) + [("precision", arithmetic.precision.rawValue)]
         try options.publish(Report(benchmark: "rollout", circumstances: circumstances, findings: findings))
     }
@@ -81,10 +100,35 @@ struct RolloutWorkload {
     let batches: [Int]
     let groups = 8
     let groupSize = 8
+    /// Lengths of prompts after which decoding is measured, and tokens sampled there.
+    let contexts: [Int]
+    let contextTokens = 24
 
     init(quick: Bool) {
         newTokens = quick ? 8 : 64
         batches = quick ? [1, 8] : [1, 8, 32, 64]
+        contexts = quick ? [64, 512] : [64, 512, 1024, 2048, 4096]
+    }
+
+    func contextArguments(batch: Int) -> [String] {
+        [
+            DecodeMeasurement.name, "--batch", String(batch), "--contexts",
+            contexts.map(String.init).joined(separator: ","), "--new", String(contextTokens),
+        ]
+    }
+
+    /// The largest batch, decoded by one thread and by all.
+    var scalingArguments: [String] {
+        [
+            DecodeMeasurement.name, "--batch", String(batches.last!), "--contexts", String(promptTokens), "--new",
+            String(newTokens),
+        ]
+    }
+
+    func scalingFinding(_ scaling: ThreadScaling?, threads: Int) -> Finding? {
+        let batch = batches.last!
+        return scaling?.finding(
+            "decode_\(batch)", of: DecodeMeasurement.reading(batch: batch, context: promptTokens), threads: threads)
     }
 
     var arguments: [String] {
@@ -107,7 +151,9 @@ struct RolloutCeilings {
     /// Keys that a decoded token attends to, on average.
     private var context: Double { Double(workload.promptTokens) + Double(workload.newTokens + 1) / 2 }
 
-    func decodeStep(batch: Int) -> Double {
+    func decodeStep(batch: Int) -> Double { decodeStep(batch: batch, context: context) }
+
+    private func decodeStep(batch: Int, context: Double) -> Double {
         // Caches are float32 in either arithmetic.
         let bytes = weightBytes + Double(batch) * context * cost.cacheBytes(elementBytes: 4)
         return machine.seconds(operations: Double(batch) * cost.decodeOperations(context: context), bytes: bytes)
@@ -118,6 +164,16 @@ struct RolloutCeilings {
         let tokens = Double(workload.promptTokens)
         let operations = tokens * cost.prefillOperations(context: (tokens + 1) / 2) + 2 * cost.headWeights
         return machine.seconds(operations: Double(prompts) * operations, bytes: weightBytes)
+    }
+
+    /// Sequences that share nothing, after prompts of several lengths.
+    func contextFindings(_ contest: Contest, batch: Int) -> [Finding] {
+        workload.contexts.compactMap { length in
+            let mean = Double(length) + Double(workload.contextTokens + 1) / 2
+            return contest.finding(
+                DecodeMeasurement.reading(batch: batch, context: length), unit: "tokens/s",
+                ceiling: Double(batch) / decodeStep(batch: batch, context: mean))
+        }
     }
 
     func findings(_ contest: Contest) -> [Finding] {
@@ -140,7 +196,10 @@ struct RolloutCeilings {
                 "job_\(completions)x\(workload.newTokens)", unit: "tokens/s",
                 ceiling: Double(completions * workload.newTokens) / job),
             contest.finding("mixed_lengths", unit: "tokens/s"),
-            contest.finding("slots_busy_share", unit: "share", ceiling: 1),
+            // Lengths are unknown before they end, so a job's last completions cannot fill all slots: what a schedule
+            // reaches that never leaves one free while a completion waits.
+            contest.finding(
+                "slots_busy_share", unit: "share", ceiling: contest.own.spread("slots_busy_share_possible")?.median),
             contest.finding("slots_busy_share_while_waiting", unit: "share", ceiling: 1),
             contest.finding("startup", unit: "s", .lowerIsBetter),
             contest.finding("version_switch", unit: "s", .lowerIsBetter),

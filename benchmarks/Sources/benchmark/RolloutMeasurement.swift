@@ -47,18 +47,22 @@ struct RolloutMeasurement: ParsableCommand {
         print(readings.line)
     }
 
-    /// Twice as many completions as slots, of 1/8 to 2 times the usual length.
+    /// Four times as many completions as slots, of 1/8 to once the usual length.
     private func mixed(_ bench: SamplingBench, _ workload: RolloutWorkload, _ readings: inout Readings) {
         let slots = workload.groups * workload.groupSize / 2
         let shortest = UInt64(workload.newTokens / 8)
-        let requests = (0..<4 * slots).map { index in
-            let length = shortest + KeyedRandom.integer(
-                below: UInt64(workload.newTokens) - shortest + 1, seed: 2, use: .jitter, UInt64(index))
-            return bench.request(index, prompt: workload.promptTokens, new: Int(length))
+        let lengths = (0..<4 * slots).map { index in
+            Int(shortest + KeyedRandom.integer(
+                below: UInt64(workload.newTokens) - shortest + 1, seed: 2, use: .jitter, UInt64(index)))
+        }
+        let requests = lengths.enumerated().map { index, length in
+            bench.request(index, prompt: workload.promptTokens, new: length)
         }
         let run = bench.sample(batch: slots, requests: requests)
         readings["mixed_lengths"] = [Double(run.counters.tokensSampled) / run.all]
         readings["slots_busy_share"] = [Self.busyShare(run.counters, slots: slots)]
+        // The first token comes from the prompt's row.
+        readings["slots_busy_share_possible"] = [scheduledShare(of: lengths.map { $0 - 1 }, slots: slots)]
         readings["slots_busy_share_while_waiting"] = [Self.busyShare(run.whileWaiting, slots: slots)]
     }
 
@@ -162,11 +166,14 @@ final class SamplingBench {
     let model: BenchmarkModel
     private let transformer: TransformerModel
     private let tokenizer: Tokenizer?
+    /// For one generator after the other, as a worker does it.
+    private let pages: PagePool
 
     init(_ model: BenchmarkModel, tokenizer: Tokenizer?) {
         self.model = model
         self.tokenizer = tokenizer
         transformer = model.transformer()
+        pages = PagePool(config: model.parameters.config)
     }
 
     /// Ends are ignored: a completion has `new` tokens.
@@ -180,7 +187,7 @@ final class SamplingBench {
     }
 
     func generator(batch: Int) -> (Generator, TimedBackend) {
-        let backend = TimedBackend(Decoder(model: transformer))
+        let backend = TimedBackend(Decoder(model: transformer, pages: pages))
         let tokenizer = tokenizer
         let generator = Generator(
             backend: backend, batchLimit: batch, threadCount: model.threads.threadCount,
@@ -220,6 +227,14 @@ final class TimedBackend: DecodeBackend {
         let start = monotonicNanoseconds()
         defer { prefillSeconds += seconds(since: start) }
         return decoder.prefill(tokens, logits: logits)
+    }
+
+    func prefill(
+        _ prompts: [[Int32]], logits: UnsafeMutableBufferPointer<Float>
+    ) -> [PrefixIdentifier] {
+        let start = monotonicNanoseconds()
+        defer { prefillSeconds += seconds(since: start) }
+        return decoder.prefill(prompts, logits: logits)
     }
 
     func makeSequence(prefix: PrefixIdentifier, reserve tokens: Int) -> SequenceIdentifier {

@@ -173,3 +173,13 @@ import Testing
         for key in ["peer", "peer_value", "ratio", "ceiling_share", "spread"] { #expect(cases[1][key] is NSNull) }
     }
 }
+
+@Suite struct SlotShareTests {
+    @Test func `each piece takes the slot that falls free first, and the last ones go on alone`() {
+        // Slots end at 4 + 1 = 5 and 2 + 3 = 5.
+        #expect(scheduledShare(of: [4, 2, 3, 1], slots: 2) == 1)
+        // 1, 1, then 6 alone: 8 of 2 × 7.
+        #expect(scheduledShare(of: [1, 1, 6], slots: 2) == 8.0 / 14)
+        #expect(scheduledShare(of: [], slots: 3) == 1)
+    }
+}

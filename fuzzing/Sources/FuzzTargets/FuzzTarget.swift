@@ -1,7 +1,7 @@
 // Which functions take bytes that a peer or a stranger's file decides, and what must hold whatever the bytes are?
 
-/// One way in. Running it on any bytes ends with a value or with the decoder's typed error: no trap, no endless loop, no
-/// memory beyond a small multiple of the input.
+/// One way in. Running it on any bytes ends with a value or with the decoder's typed error: no trap, no endless loop,
+/// no memory beyond a small multiple of the input.
 package struct FuzzTarget: Sendable {
     package enum Outcome: Sendable {
         case accepted
@@ -28,6 +28,7 @@ package struct FuzzTarget: Sendable {
         FuzzTarget("joins", lengthLimit: 1024, PeerBytes.join),
         FuzzTarget("gguf", lengthLimit: 8192, ModelBytes.gguf),
         FuzzTarget("safetensors", lengthLimit: 4096, ModelBytes.safetensors),
+        FuzzTarget("differences", lengthLimit: 1024, ModelBytes.difference),
         FuzzTarget("configs", lengthLimit: 2048, ModelBytes.config),
         FuzzTarget("tokenizers", lengthLimit: 8192, ModelBytes.tokenizer),
         FuzzTarget("templates", lengthLimit: 1024, ModelBytes.template),

@@ -53,6 +53,20 @@ enum ModelBytes {
         try FuzzFinding.mustWork("an accepted tensor cannot be read") { try body(room) }
     }
 
+    /// Applied to pieces of 64 numbers: no block changes more than its piece.
+    static func difference(_ bytes: [UInt8]) throws {
+        let difference = try WeightsDifference(bytes: bytes, path: "difference")
+        let before = [UInt8](repeating: 0x3f, count: 128)
+        let room = UnsafeMutableRawBufferPointer.allocate(byteCount: before.count, alignment: 64)
+        defer { room.deallocate() }
+        try before.withUnsafeBytes { before in
+            for index in 0..<difference.pieceCount {
+                let piece = try difference.content(of: index, isCoded: true, before: before, room: room)
+                try FuzzFinding.require(piece.count == before.count, "piece \(index) has \(piece.count) bytes")
+            }
+        }
+    }
+
     static func config(_ bytes: [UInt8]) throws {
         let config = try HuggingFaceConfig.parse(bytes, file: "config.json")
         let elements = config.tensors.reduce(0) { $0 + $1.elementCount }
