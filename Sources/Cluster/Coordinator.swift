@@ -15,6 +15,8 @@ package struct Coordinator: Sendable, Equatable {
     var now = MonotonicTime.zero
     /// When the loop must call again with `.tick` if nothing else happens; perhaps before there is anything to do.
     package private(set) var nextDeadline: MonotonicTime?
+    /// What the last events made room for has not been looked at: the next event does so, and must come soon.
+    package private(set) var isUnsettled = false
     /// Effects of the event being handled; empty between events.
     var outbox: [Effect] = []
 
@@ -54,7 +56,9 @@ package struct Coordinator: Sendable, Equatable {
     }
 
     /// Effects must be performed in the order given: what must be durable comes before the message that promises it.
-    package mutating func handle(_ event: Event, at now: MonotonicTime) -> [Effect] {
+    /// - Parameter isMoreComing: other events have arrived already. What this one makes room for may then wait, so that
+    ///   one round over workers and units serves them all; `isUnsettled` says that it waits.
+    package mutating func handle(_ event: Event, at now: MonotonicTime, isMoreComing: Bool = false) -> [Effect] {
         guard !progress.isFinished else { return lastWords(after: event) }
         // Moving the clock past a deadline hides it from `nextDeadline`: what falls due by now is done with this event.
         let isSomethingDue = nextDeadline.map { $0 <= now } ?? false
@@ -72,14 +76,25 @@ package struct Coordinator: Sendable, Equatable {
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
-        // A heartbeat only moves deadlines further away, so the one known stays early enough.
-        if isSomethingDue || !Self.isHeartbeat(event) {
+        if isMoreComing, !isSomethingDue, Self.isResult(event) {
+            isUnsettled = true
+        } else if isSomethingDue || isUnsettled || !Self.isHeartbeat(event) {
+            // A heartbeat only moves deadlines further away, so the one known stays early enough.
+            isUnsettled = false
             expire()
             advance()
             nextDeadline = soonestDeadline
         }
         defer { outbox = [] }
         return outbox
+    }
+
+    /// Events that come by the hundred: what they make room for is work for whoever sent them.
+    private static func isResult(_ event: Event) -> Bool {
+        switch event {
+        case .received(.rolloutResult, _), .received(.verificationResult, _), .received(.policyReady, _): true
+        default: false
+        }
     }
 
     /// The commonest event makes room for nothing by itself.

@@ -68,20 +68,33 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         case unknown
     }
 
+    private struct Name: Hashable, Sendable {
+        let key: GroupKey
+        let isCheck: Bool
+    }
+
     private(set) var units: [Unit] = []
+    /// The holders' leases in the order of `units`, for looking one up: thousands of units are many cache lines each.
+    private var live: [LeaseIdentifier] = []
+    /// Never given: see `LeaseCounter`.
+    private static var noLease: LeaseIdentifier { LeaseIdentifier(0) }
+    /// Which units there are; looked up, never iterated.
+    private var open: Set<Name> = []
     /// Live leases per worker; looked up, never iterated.
     private var heldCounts: [String: Int] = [:]
 
     func heldCount(of worker: String) -> Int { heldCounts[worker] ?? 0 }
     func index(of key: GroupKey, isCheck: Bool = false) -> Int? {
-        units.firstIndex { $0.key == key && $0.isCheck == isCheck }
+        guard open.contains(Name(key: key, isCheck: isCheck)) else { return nil }
+        return units.firstIndex { $0.key == key && $0.isCheck == isCheck }
     }
     var holders: [Lease] { units.compactMap(\.holder) }
 
     func place(of lease: LeaseIdentifier) -> Place {
-        for index in units.indices {
-            if units[index].holder?.identifier == lease { return .live(index) }
-            if units[index].former.contains(where: { $0.identifier == lease }) { return .former(index) }
+        guard lease != Self.noLease else { return .unknown }
+        if let index = live.firstIndex(of: lease) { return .live(index) }
+        for index in units.indices where units[index].former.contains(where: { $0.identifier == lease }) {
+            return .former(index)
         }
         return .unknown
     }
@@ -101,11 +114,14 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         var place = units.count
         while place > 0, isLater(units[place - 1]) { place -= 1 }
         units.insert(unit, at: place)
+        live.insert(Self.noLease, at: place)
+        open.insert(Name(key: unit.key, isCheck: unit.isCheck))
     }
 
     mutating func grant(_ index: Int, _ lease: Lease) {
         precondition(units[index].holder == nil, "unit \(units[index].key) has a holder")
         units[index].holder = lease
+        live[index] = lease.identifier
         heldCounts[lease.worker, default: 0] += 1
     }
 
@@ -114,6 +130,7 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     mutating func release(_ index: Int) -> Lease? {
         guard let lease = units[index].holder else { return nil }
         units[index].holder = nil
+        live[index] = Self.noLease
         units[index].former.append(Former(identifier: lease.identifier, worker: lease.worker))
         if units[index].former.count > Self.formerLimit { units[index].former.removeFirst() }
         discount(lease.worker)
@@ -125,6 +142,8 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
 
     mutating func remove(_ index: Int) -> Unit {
         let unit = units.remove(at: index)
+        live.remove(at: index)
+        open.remove(Name(key: unit.key, isCheck: unit.isCheck))
         if let lease = unit.holder { discount(lease.worker) }
         return unit
     }
@@ -137,7 +156,7 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
 
     /// - Returns: whether this is progress on a live lease of this worker.
     mutating func progress(of worker: String, _ report: LeaseProgress) -> Bool {
-        guard let index = units.firstIndex(where: { $0.holder?.identifier == report.lease }),
+        guard report.lease != Self.noLease, let index = live.firstIndex(of: report.lease),
             let holder = units[index].holder, holder.worker == worker, report.unitsDone > holder.unitsDone
         else { return false }
         units[index].holder?.unitsDone = report.unitsDone

@@ -127,6 +127,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
 
     /// Everything that has arrived, but not so much that time stands still.
     private mutating func receiveAll() {
+        // One look at who gets work next serves all of it.
+        defer { if core.isUnsettled, outcome == nil { handle(.tick) } }
         for _ in 0..<1024 {
             guard let arrival = link.receive() else { return }
             switch arrival {
@@ -183,7 +185,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 let text = "\(received.missed) messages from \(who) were lost; leases make them good"
                 shell.note(Note(.warning, text, worker: worker))
             }
-            handle(.received(received.message, from: peer))
+            perform(core.handle(.received(received.message, from: peer), at: .now, isMoreComing: true))
         } catch {
             drop(error, from: peer, connection, isKnown: isKnown)
         }

@@ -29,7 +29,8 @@ extension Simulator {
             guard var core = coordinator else { return }
             coordinator = nil
             let event = events.removeFirst()
-            var effects = core.handle(event, at: now)
+            // As when several messages have arrived: what follows from this one waits for the next, or for the tick.
+            var effects = core.handle(event, at: now, isMoreComing: burstDice.chance(0.3))
             if let broken = core.violatedInvariant { fail(broken) }
             coordinator = core
             trace.absorb(effects.count)
@@ -127,7 +128,8 @@ extension Simulator {
     }
 
     private mutating func scheduleCoordinatorTick() {
-        guard let deadline = coordinator?.nextDeadline else { return }
+        let settling = coordinator?.isUnsettled == true ? now + .milliseconds(1) : nil
+        guard let deadline = [settling, coordinator?.nextDeadline].compactMap(\.self).min() else { return }
         if let tickAt = coordinatorTickAt, tickAt <= deadline { return }
         coordinatorTickAt = deadline
         queue.schedule(.coordinatorTicks(epoch: epoch), at: deadline)

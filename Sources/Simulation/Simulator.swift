@@ -54,6 +54,8 @@ package struct Simulator: Sendable {
     let scenario: Scenario
     let sabotage: Sabotage?
     var dice: SimulationDice
+    /// Which messages come in bursts; its own, so that everything else stays a seed's own too.
+    var burstDice: SimulationDice
     var queue = EventQueue<Occurrence>()
     var now = MonotonicTime.zero
     var network = SimulatedNetwork()
@@ -97,6 +99,7 @@ package struct Simulator: Sendable {
         self.scenario = scenario
         self.sabotage = sabotage
         dice = SimulationDice(seed: scenario.seed ^ 0x5EED)
+        burstDice = SimulationDice(seed: scenario.seed ^ 0xB057)
         ledger = Ledger(scenario: scenario, reference: reference)
         trace = Fingerprint(scenario.seed)
         workers = scenario.workers.enumerated().map {

@@ -14,7 +14,7 @@ struct DispatchCase: ParsableCommand {
             with each: libzmq alone, a ROUTER that sends 1 KB and gets 4 KB back, one by one. --peer: Ray actors, a \
             method that takes 1 KB and returns 4 KB.
             """)
-    static let window = 16
+    static let window = 8
 
     @OptionGroup var options: CommonOptions
 

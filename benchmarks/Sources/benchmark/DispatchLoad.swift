@@ -60,7 +60,7 @@ enum DispatchLoad {
         return options
     }
 
-    static func promptsPerStep(workers: Int, slots: Int) -> Int { max(256, 4 * workers * slots) }
+    static func promptsPerStep(workers: Int, slots: Int) -> Int { max(256, 2 * workers * slots) }
 }
 
 /// One scripted worker's side of the conversation: says hello, proves every policy, answers every order at once.

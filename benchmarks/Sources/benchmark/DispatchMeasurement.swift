@@ -193,6 +193,7 @@ final class DispatchShell: CoordinatorShell {
     func report(_ evaluation: EvaluationReport) throws {}
     func rewind(toStep step: Int) throws { try store?.rewind(toStep: step) }
     func forgetBlobs(before version: PolicyVersion) {}
+    func removeBlobs(_ blobs: [BlobReference]) {}
     func note(_ note: Note) { if note.level != .info { progress("  \(note.text)") } }
     func observe(_ coordinator: Coordinator, at now: MonotonicTime) { onLook() }
     func tend(at now: MonotonicTime) -> MonotonicTime? { nil }
