@@ -73,7 +73,7 @@ extension Coordinator {
         case .closed(let batch):
             for group in batch.groups
             where group.state == .judged && !batch.trainable.contains(group.prompt.key.ordinal) {
-                persist(.groupDropped(group.prompt.key, reason: "all rewards are equal"))
+                persist(.groupDropped(group.prompt.key, reason: RunHistory.equalRewards))
             }
             let wanted = options.rollout.promptsPerStep
             if batch.trainable.count < wanted {

@@ -56,7 +56,11 @@ extension Simulator {
             queue.schedule(.stepDone(index, incarnation: incarnation, .load(manifest)), at: now + duration)
         case .restartLearner(let manifest):
             marks.hit(.learnerRestarted)
-            schedule(.restartLearner(manifest), of: index, taking: .zero)
+            guard scenario.options.schedule.inflight else {
+                return schedule(.restartLearner(manifest), of: index, taking: .zero)
+            }
+            // Before the next load, which does not wait for work either.
+            queue.schedule(.stepDone(index, incarnation: incarnation, .restartLearner(manifest)), at: now)
         case .startWork(let lease, let order):
             start(lease, order, on: index)
         case .cancelWork(let lease):
