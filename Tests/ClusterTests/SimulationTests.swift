@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct SimulationTests {
     private static let seeds: [(Scenario.Size, ClosedRange<UInt64>)] = [
-        (.small, 1...40), (.long, 1...8), (.wide, 1...12),
+        (.small, 1...60), (.long, 1...8), (.wide, 1...12),
     ]
 
     @Test func `every seed completes with the weights of the undisturbed run, and every rare path is taken`() {
