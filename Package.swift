@@ -13,6 +13,7 @@ let package = Package(
         .executable(name: "coordinator", targets: ["coordinator"]),
         .executable(name: "worker", targets: ["worker"]),
         .executable(name: "simulate", targets: ["simulate"]),
+        .executable(name: "chaos", targets: ["chaos"]),
         // For benchmarks/, a package of its own.
         .library(
             name: "RookeryEngine",
@@ -82,6 +83,9 @@ let package = Package(
                 "Datasets", "RunStore", "Verifiers",
             ]),
         .target(name: "Simulation", dependencies: ["Rollouts", "Cluster"]),
+        .target(
+            name: "FaultInjection",
+            dependencies: ["Rollouts", "Cluster", "Wire", "Transport", "Recipes", "RunStore", "Runtime"]),
 
         // What fuzzing/ runs on any bytes, and the tests on its corpus.
         .target(
@@ -102,6 +106,11 @@ let package = Package(
         .executableTarget(
             name: "simulate",
             dependencies: ["Simulation", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+        .executableTarget(
+            name: "chaos",
+            dependencies: [
+                "Runtime", "FaultInjection", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         // tests
         .testTarget(name: "RolloutsTests", dependencies: ["Rollouts"]),
@@ -125,7 +134,8 @@ let package = Package(
             name: "ComputeTests", dependencies: ["Compute", "Engine", "Weights", "Tokenization", "Rollouts"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "RuntimeTests", dependencies: ["Runtime", "Simulation"]),
-        .testTarget(name: "ExecutableTests", dependencies: ["coordinator", "worker", "simulate"]),
+        .testTarget(name: "ExecutableTests", dependencies: ["coordinator", "worker", "simulate", "chaos"]),
+        .testTarget(name: "FaultInjectionTests", dependencies: ["FaultInjection"]),
         .testTarget(name: "FuzzingTests", dependencies: ["FuzzTargets"]),
         .testTarget(name: "TidyTests"),
     ],

@@ -3761,7 +3761,7 @@ const ProtobufCMessageDescriptor rookery__refused__descriptor =
   (ProtobufCMessageInit) rookery__refused__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor rookery__rollout__field_descriptors[6] =
+static const ProtobufCFieldDescriptor rookery__rollout__field_descriptors[7] =
 {
   {
     "lease",
@@ -3835,10 +3835,23 @@ static const ProtobufCFieldDescriptor rookery__rollout__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "newer",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Rookery__Rollout, newer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned rookery__rollout__field_indices_by_name[] = {
   2,   /* field[2] = group_size */
   0,   /* field[0] = lease */
+  6,   /* field[6] = newer */
   1,   /* field[1] = prompt */
   4,   /* field[4] = sampling */
   5,   /* field[5] = seed */
@@ -3847,7 +3860,7 @@ static const unsigned rookery__rollout__field_indices_by_name[] = {
 static const ProtobufCIntRange rookery__rollout__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor rookery__rollout__descriptor =
 {
@@ -3857,7 +3870,7 @@ const ProtobufCMessageDescriptor rookery__rollout__descriptor =
   "Rookery__Rollout",
   "rookery",
   sizeof(Rookery__Rollout),
-  6,
+  7,
   rookery__rollout__field_descriptors,
   rookery__rollout__field_indices_by_name,
   1,  rookery__rollout__number_ranges,

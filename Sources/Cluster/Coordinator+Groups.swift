@@ -10,7 +10,9 @@ extension Coordinator {
             return rollouts.add(assignment)
         }
         let stored = accepted.remove(at: index)
-        guard stored.prompt == prompt, rollouts.fault(in: stored.completions, of: assignment) == nil else {
+        guard stored.prompt == prompt,
+            rollouts.fault(in: stored.completions, of: assignment, newest: newestVersion(for: assignment)) == nil
+        else {
             note(.warning, "stored completions of \(prompt.key.words) do not fit the prompt drawn; sampling it again")
             return rollouts.add(assignment)
         }
@@ -28,19 +30,25 @@ extension Coordinator {
         if prompt.key.purpose == .evaluation { return evaluation.assignment(prompt, seed: options.seed) }
         return RolloutAssignment(
             prompt: prompt, groupSize: options.rollout.groupSize, version: progress.version(for: prompt.key.step),
-            sampling: options.rollout.sampling, seed: options.seed)
+            sampling: options.rollout.sampling, seed: options.seed, newer: progress.isInflight)
     }
 
     /// Gives out policies, then groups, then verifications.
     mutating func assignWork(except reserved: String?) {
         guard !progress.isFinished, !progress.isPaused, pretraining == nil else { return }
-        let loads = publication.loads(
-            for: membership.workers,
-            idle: { worker in
-                worker.takesWork && worker.mayLoad(at: now) && rollouts.book.heldCount(of: worker.name) == 0
-                    && training.running?.lease.worker != worker.name && worker.name != reserved
-                    && gradients.book.heldCount(of: worker.name) == 0
-            }, demand: rollouts.demand(at: now), checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
+        func mayLoad(_ worker: Worker) -> Bool {
+            worker.takesWork && worker.mayLoad(at: now) && !rollouts.needsItsPolicy(worker.name)
+                && training.running?.lease.worker != worker.name && worker.name != reserved
+                && gradients.book.heldCount(of: worker.name) == 0
+        }
+        let loads =
+            progress.isInflight
+            ? publication.loadsInFlight(
+                for: membership.workers, ready: mayLoad, isFree: { rollouts.book.heldCount(of: $0.name) == 0 },
+                wanted: wantedInFlight)
+            : publication.loads(
+                for: membership.workers, idle: mayLoad, demand: rollouts.demand(at: now),
+                checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         let rolloutGrants = rollouts.assign(
             to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
@@ -58,6 +66,18 @@ extension Coordinator {
         }
     }
 
+    /// The newest version whose tokens an answer to this assignment may have.
+    private func newestVersion(for assignment: RolloutAssignment) -> PolicyVersion {
+        assignment.newer ? progress.versions(for: assignment.prompt.key.step).upperBound : assignment.version
+    }
+
+    /// What everyone is to hold in flight: the newest policy, or the one that is evaluated, which after a step back is
+    /// an older one.
+    private var wantedInFlight: PolicyManifest? {
+        guard let batch = evaluation.batch else { return newestIfSampled }
+        return publication.manifest(of: batch.version)
+    }
+
     /// The newest policy, if anything will be sampled with it: workers load it before there are groups for it.
     private var newestIfSampled: PolicyManifest? {
         publication.newest.flatMap { progress.isSampled(with: $0.version) ? $0 : nil }
@@ -72,7 +92,7 @@ extension Coordinator {
         case .former(let former): index = former
         }
         let unit = rollouts.book.units[index]
-        if let fault = rollouts.fault(in: completions, of: unit.work) {
+        if let fault = rollouts.fault(in: completions, of: unit.work, newest: newestVersion(for: unit.work)) {
             send(.acknowledge(lease: lease), toWorker: worker)
             if unit.holder?.identifier == lease { loseRollout(index, avoiding: true) }
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")

@@ -11,12 +11,18 @@ extension Coordinator {
             outbox.append(.rewind(toStep: progress.checkpoint.step))
             note(.info, "going on from step \(progress.checkpoint.step)")
         }
+        if progress.isInflight {
+            note(
+                .info,
+                "in flight: weights change between tokens, with a staleness of at most \(progress.lag); run again, the "
+                    + "run is not the same bits")
+        }
         if pretraining == nil { publishBase() }
     }
 
     /// Publishes the policy the run goes on from. A lag also needs those before it.
     mutating func publishBase() {
-        let oldest = progress.oldestNeededVersion
+        let oldest = progress.oldestStartingVersion
         publication.begin(with: progress.checkpoint.manifest, needing: oldest, at: now)
         for version in oldest.rawValue...max(oldest.rawValue, progress.checkpoint.manifest.version.rawValue)
         where progress.trainedStep < progress.stepCount && publication.manifest(of: PolicyVersion(version)) == nil {
@@ -67,7 +73,7 @@ extension Coordinator {
         case .closed(let batch):
             for group in batch.groups
             where group.state == .judged && !batch.trainable.contains(group.prompt.key.ordinal) {
-                persist(.groupDropped(group.prompt.key, reason: "all rewards are equal"))
+                persist(.groupDropped(group.prompt.key, reason: RunHistory.equalRewards))
             }
             let wanted = options.rollout.promptsPerStep
             if batch.trainable.count < wanted {

@@ -167,7 +167,7 @@ extension Coordinator {
             secondsPublish: publication.publishingTime(of: batch.version).inSeconds,
             seconds: progress.lastStepAt.map { (now - $0).inSeconds } ?? 0,
             workerCount: membership.workers.count,
-            learnerCount: options.optimizer.shards > 1 ? learnerCount : nil)
+            learnerCount: options.optimizer.shards > 1 ? learnerCount : nil, isInflight: progress.isInflight)
         let metrics = measurement.metrics()
         persist(
             .stepTrained(
@@ -203,9 +203,9 @@ extension Coordinator {
                 + "this learner computes differently; what was sampled with the old weights is sampled again")
         publication.withdraw(from: manifest.version)
         forgetProofs(from: manifest.version)
-        let void = buffer.void(from: manifest.version)
+        let void = buffer.void { progress.versions(for: $0).upperBound >= manifest.version }
         accepted.removeAll { group in
-            group.completions.first?.versions.first.map { $0 >= manifest.version } ?? false
+            group.completions.contains { $0.versions.contains { $0 >= manifest.version } }
         }
         for group in void.flatMap(\.groups) {
             persist(.groupDropped(group.prompt.key, reason: "its policy is void"))

@@ -86,7 +86,7 @@ extension Coordinator {
         return nil
     }
 
-    /// Every batch is sampled with exactly the version that its step and the lag name.
+    /// Every batch is sampled with exactly the version that its step and the lag name; in flight, with none older.
     func noTokenTrainsPastTheStalenessBound() -> String? {
         for batch in buffer.batches {
             if batch.version != progress.version(for: batch.step) {
@@ -94,7 +94,7 @@ extension Coordinator {
                     + "\(batch.version.rawValue), expected \(progress.version(for: batch.step).rawValue)"
             }
             for completion in batch.groups.flatMap(\.completions)
-            where completion.versions.contains(where: { $0 != batch.version }) {
+            where completion.versions.contains(where: { !progress.versions(for: batch.step).contains($0) }) {
                 return "no token trains past the staleness bound: step \(batch.step) has a token of another version"
             }
         }
@@ -120,7 +120,13 @@ extension Coordinator {
     func rolloutsOnlyAfterProof() -> String? {
         for unit in rollouts.book.units {
             guard let holder = unit.holder, let worker = membership[holder.worker] else { continue }
-            guard let policy = publication.manifest(of: unit.work.version), worker.holds(policy) else {
+            if unit.work.newer, case .loading(let manifest, _) = worker.policy, unit.work.admits(manifest.version) {
+                continue
+            }
+            if unit.work.newer, case .failed = worker.policy { continue }
+            guard let proven = worker.provenVersion, unit.work.admits(proven),
+                let policy = publication.manifest(of: proven), worker.holds(policy)
+            else {
                 return "rollouts only after proof: `\(worker.name)` samples \(unit.key.words) with version "
                     + "\(unit.work.version.rawValue) without having proved it"
             }

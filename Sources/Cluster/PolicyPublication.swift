@@ -153,6 +153,20 @@ struct PolicyPublication: Equatable, Sendable {
         return loads
     }
 
+    /// In flight everyone takes the wanted policy: a newer one whatever is being sampled, an older one when nothing is.
+    /// - Parameters:
+    ///   - ready: rollout workers that may load.
+    ///   - isFree: those without leases.
+    func loadsInFlight(
+        for workers: [Worker], ready: (Worker) -> Bool, isFree: (Worker) -> Bool, wanted: PolicyManifest?
+    ) -> [Load] {
+        guard let wanted else { return [] }
+        return workers.filter { worker in
+            guard worker.isSampler, !worker.holds(wanted), ready(worker) else { return false }
+            return worker.provenVersion.map { $0 < wanted.version } ?? false || isFree(worker)
+        }.map { Load(worker: $0.name, manifest: wanted) }
+    }
+
     /// How long to wait before a policy that failed to load is sent again: 1 s, 2 s, 4 s, … 32 s.
     static func retryWait(afterFailures count: Int) -> Duration {
         .seconds(1 << min(max(0, count - 1), backOffLimit))

@@ -26,7 +26,8 @@ struct RolloutBuffer: Equatable, Sendable {
         dropEqualGroups = options.algorithm.dropEqualGroups
         drawLimit = options.rollout.promptsPerStep * (dropEqualGroups ? max(1, options.algorithm.refillLimit) : 1)
         noVerdictShareLimit = options.cluster.noVerdictShareLimit
-        self.replayTokensLimit = replayTokensLimit
+        // Weights that changed between tokens do not come back: such groups cannot be sampled again alike.
+        self.replayTokensLimit = options.schedule.inflight ? .max : replayTokensLimit
         precondition(promptsPerStep > 0, "rollout.prompts_per_step must be positive")
     }
 
@@ -101,10 +102,10 @@ struct RolloutBuffer: Equatable, Sendable {
         }
     }
 
-    /// The policy from `version` on is another one: what was sampled with it is void. Returns the batches let go.
-    mutating func void(from version: PolicyVersion) -> [StepBatch] {
-        let void = batches.filter { $0.version >= version }
-        batches.removeAll { $0.version >= version }
+    /// A policy is another one: what was sampled with it, or may have been, is void. Returns the batches let go.
+    mutating func void(where isVoid: (Int) -> Bool) -> [StepBatch] {
+        let void = batches.filter { isVoid($0.step) }
+        batches.removeAll { isVoid($0.step) }
         return void
     }
 }

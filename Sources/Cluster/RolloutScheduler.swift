@@ -79,14 +79,16 @@ struct RolloutScheduler: Equatable, Sendable {
         }
         // Groups come in order of version: the workers that hold it are found once for each.
         var version: PolicyVersion?
+        var newer = false
         var able: [Int] = []
         for index in book.units.indices where book.units[index].isWaiting(at: now) {
-            if book.units[index].work.version != version {
-                version = book.units[index].work.version
-                let policy = version.flatMap(manifest)
+            let work = book.units[index].work
+            if work.version != version || work.newer != newer {
+                (version, newer) = (work.version, work.newer)
                 able = workers.indices.filter { place in
-                    guard free[place] > 0, workers[place].provenVersion == version else { return false }
-                    return policy.map(workers[place].holds) ?? false
+                    guard free[place] > 0, let proven = workers[place].provenVersion, work.admits(proven)
+                    else { return false }
+                    return manifest(proven).map(workers[place].holds) ?? false
                 }
             }
             let avoided = book.units[index].avoided
@@ -104,6 +106,11 @@ struct RolloutScheduler: Equatable, Sendable {
         return grants
     }
 
+    /// Whether the worker samples what only the version it holds may sample.
+    func needsItsPolicy(_ worker: String) -> Bool {
+        book.indices(heldBy: worker).contains { !book.units[$0].work.newer }
+    }
+
     /// Rested workers that did not fail here before the others; the most free slots first; then the longest joined.
     static func preferred(
         _ able: [Int], _ workers: [Worker], _ free: [Int], avoiding avoided: [String], at now: MonotonicTime
@@ -119,17 +126,24 @@ struct RolloutScheduler: Equatable, Sendable {
     }
 
     /// What makes these completions unusable as an answer to this assignment; nil when nothing does.
-    func fault(in completions: [Completion], of assignment: RolloutAssignment) -> String? {
+    /// - Parameter newest: of the versions that may have sampled; nil: the assignment's own.
+    func fault(
+        in completions: [Completion], of assignment: RolloutAssignment, newest: PolicyVersion? = nil
+    ) -> String? {
         guard completions.count == assignment.groupSize else {
             return "expected \(assignment.groupSize) completions, found \(completions.count)"
         }
         for (place, completion) in completions.enumerated() {
-            if let fault = fault(in: completion, at: place, of: assignment) { return "completion \(place): \(fault)" }
+            if let fault = fault(in: completion, at: place, of: assignment, newest ?? assignment.version) {
+                return "completion \(place): \(fault)"
+            }
         }
         return nil
     }
 
-    private func fault(in completion: Completion, at place: Int, of assignment: RolloutAssignment) -> String? {
+    private func fault(
+        in completion: Completion, at place: Int, of assignment: RolloutAssignment, _ newest: PolicyVersion
+    ) -> String? {
         let count = completion.tokens.count
         guard completion.index == place else { return "has index \(completion.index)" }
         guard (1...max(1, assignment.sampling.maxNewTokens)).contains(count) else {
@@ -145,8 +159,9 @@ struct RolloutScheduler: Equatable, Sendable {
         if let token = completion.tokens.first(where: { $0 < 0 || Int($0) >= vocabularyCount ?? .max }) {
             return "token \(token) is not in the vocabulary" + (vocabularyCount.map { " of \($0)" } ?? "")
         }
-        if let version = completion.versions.first(where: { $0 != assignment.version }) {
+        if let version = completion.versions.first(where: { !assignment.admits($0) || $0 > newest }) {
             return "sampled with version \(version.rawValue), asked for \(assignment.version.rawValue)"
+                + (assignment.newer ? " to \(newest.rawValue)" : "")
         }
         for logProb in completion.sampledLogProbs + completion.policyLogProbs {
             if !logProb.isFinite || logProb > Self.logProbSlack { return "log-prob \(logProb)" }

@@ -3,6 +3,9 @@
 import Rollouts
 
 package struct RunHistory: Equatable, Sendable {
+    /// Why a group is dropped that was sampled and judged as it should be.
+    static let equalRewards = "all rewards are equal"
+
     /// The newest checkpoint, if there is one.
     package private(set) var checkpoint: Checkpoint?
     /// Every policy that a step made, versions ascending.
@@ -33,8 +36,10 @@ package struct RunHistory: Equatable, Sendable {
             groups.append(AcceptedGroup(prompt: prompt, completions: completions))
         case .verdictsAccepted(let key, let verdicts):
             if let place = places[key] { groups[place].verdicts = verdicts }
-        case .groupDropped(let key, _):
-            places[key] = nil
+        case .groupDropped(let key, let reason):
+            // What teaches nothing decided how many prompts were drawn: it is not sampled again, which in flight would
+            // give something else.
+            if reason != Self.equalRewards { places[key] = nil }
         case .stepTrained(let metrics, let manifest, _, _):
             trainedStep = metrics.step
             // A step that is trained again undid what came after it.

@@ -33,7 +33,10 @@ struct RunProgress: Equatable, Sendable {
     }
 
     let stepCount: Int
+    /// How far sampling lags behind: exactly so far, or `isInflight`, at most.
     let lag: Int
+    /// Weights change between tokens.
+    let isInflight: Bool
     private let checkpointEverySteps: Int
     private let evaluationEverySteps: Int
 
@@ -51,17 +54,26 @@ struct RunProgress: Equatable, Sendable {
 
     init(options: RunOptions, checkpoint: Checkpoint) {
         stepCount = options.schedule.steps
-        lag = max(0, options.schedule.lag)
+        lag = max(0, options.schedule.reach)
+        isInflight = options.schedule.inflight
         checkpointEverySteps = options.checkpoint.everySteps
         evaluationEverySteps = options.evaluation.everySteps
         trainedStep = checkpoint.step
         self.checkpoint = checkpoint
     }
 
-    /// The version that samples the groups of a step: exactly n − 1 − lag, whatever is newest.
+    /// The version that samples the groups of a step: exactly n − 1 − lag, whatever is newest. In flight: the oldest
+    /// that may.
     func version(for step: Int) -> PolicyVersion { PolicyVersion(UInt64(max(0, step - 1 - lag))) }
+    /// The versions that may have sampled tokens of a step.
+    func versions(for step: Int) -> ClosedRange<PolicyVersion> {
+        let oldest = version(for: step)
+        return oldest...(isInflight ? PolicyVersion(UInt64(max(0, step - 1))) : oldest)
+    }
     /// The oldest version that going back to the checkpoint may need again.
     var oldestNeededVersion: PolicyVersion { version(for: checkpoint.step + 1) }
+    /// The oldest version that a start from the checkpoint needs. In flight the newest one samples.
+    var oldestStartingVersion: PolicyVersion { isInflight ? checkpoint.manifest.version : oldestNeededVersion }
 
     func mayStart(_ step: Int, newest: PolicyVersion?) -> Bool {
         guard let newest else { return false }
@@ -70,7 +82,8 @@ struct RunProgress: Equatable, Sendable {
 
     /// Whether a step or an evaluation is sampled with this version.
     func isSampled(with version: PolicyVersion) -> Bool {
-        (stepCount > 0 && version <= self.version(for: stepCount)) || wantsEvaluation(after: Int(version.rawValue))
+        (stepCount > 0 && version <= versions(for: stepCount).upperBound)
+            || wantsEvaluation(after: Int(version.rawValue))
     }
 
     func wantsCheckpoint(at step: Int) -> Bool {

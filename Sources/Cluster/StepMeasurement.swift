@@ -21,6 +21,8 @@ struct StepMeasurement {
     var workerCount: Int
     /// Learners that computed the step's gradient; nil where they cannot share it.
     var learnerCount: Int?
+    /// Whether tokens of one step may be of several versions.
+    var isInflight = false
 
     func metrics() -> StepMetrics {
         let groups = batch.groups
@@ -35,7 +37,10 @@ struct StepMeasurement {
         let trainedTokenCount = trained.reduce(0) { $0 + $1.completions.reduce(0) { $0 + $1.tokens.count } }
         let secondsRollout = Self.seconds(from: batch.dispatchedAt, to: batch.lastCompletedAt)
         let sampled = UInt64(max(0, batch.step - 1))
-        let staleness = trained.isEmpty ? 0 : sampled - min(sampled, batch.version.rawValue)
+        let exact = trained.isEmpty ? 0 : sampled - min(sampled, batch.version.rawValue)
+        let staleness =
+            isInflight
+            ? Staleness(of: trained, sampledFor: sampled) : Staleness(max: Double(exact), mean: Double(exact))
 
         var values: [StepMetrics.Value] = []
         func add(_ name: String, _ value: Double) {
@@ -61,7 +66,8 @@ struct StepMeasurement {
         add("seconds_verify", Self.seconds(from: batch.lastCompletedAt, to: batch.closedAt))
         add("seconds_learn", secondsLearn)
         add("seconds_publish", secondsPublish)
-        add("staleness_max", Double(staleness))
+        add("staleness_max", staleness.max)
+        if isInflight { add("staleness_mean", staleness.mean) }
         add("no_verdict_count", Double(batch.noVerdictCount))
         add("groups_trained", Double(trained.count))
         add("groups_dropped", Double(groups.count - trained.count))
@@ -72,6 +78,28 @@ struct StepMeasurement {
         return StepMetrics(
             step: batch.step, policyVersion: report.manifest.version, weightsHash: report.manifest.weightsHash,
             values: values)
+    }
+
+    /// Over the tokens that are trained: the version that is updated minus the one that sampled.
+    private struct Staleness {
+        var max = 0.0
+        var mean = 0.0
+
+        init(max: Double, mean: Double) { (self.max, self.mean) = (max, mean) }
+
+        init(of groups: [TrackedGroup], sampledFor base: UInt64) {
+            var sum = 0.0
+            var count = 0
+            for completion in groups.flatMap(\.completions) {
+                for version in completion.versions {
+                    let staleness = Double(base - Swift.min(base, version.rawValue))
+                    max = Swift.max(max, staleness)
+                    sum += staleness
+                    count += 1
+                }
+            }
+            mean = count == 0 ? 0 : sum / Double(count)
+        }
     }
 
     private static func mean(_ values: [Double]) -> Double {

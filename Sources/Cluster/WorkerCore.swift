@@ -165,9 +165,12 @@ extension WorkerCore {
             return say(.policyReady(manifest.version, weightsHash: held.weightsHash))
         }
         // The weights change under completions of another version.
+        let held = held
         stop { order in
             switch order {
-            case .rollout(let assignment): assignment.version != manifest.version
+            // Where newer weights may take over they do, between two tokens; older ones never.
+            case .rollout(let assignment):
+                !assignment.admits(manifest.version) || (held.map { $0.version > manifest.version } ?? false)
             case .gradient(let assignment, _): !assignment.keep && assignment.base != manifest.version
             default: false
             }
@@ -220,6 +223,9 @@ extension WorkerCore {
     }
 
     private mutating func sample(_ lease: LeaseIdentifier, _ assignment: RolloutAssignment) {
+        if assignment.newer, loading.isEmpty, let held, assignment.admits(held.version) {
+            return take(lease, .rollout(assignment))
+        }
         if holds(assignment.version, for: lease) { take(lease, .rollout(assignment)) }
     }
 

@@ -85,10 +85,15 @@ package final class EngineWorkbench: Workbench {
 
     package func load(_ manifest: PolicyManifest) throws -> Digest {
         guard let session else { throw ComputeError.notConfigured }
-        let separate = session.options.schedule.lag > 0
-        let hash = try session.policies.load(manifest, samplingApart: separate)
-        session.sampling.policyChanged()
-        return hash
+        do {
+            let hash = try session.policies.load(manifest, samplingApart: session.options.schedule.samplesApart)
+            session.sampling.policyChanged()
+            return hash
+        } catch {
+            // What was held may be half overwritten.
+            session.sampling.policyLost()
+            throw error
+        }
     }
 
     package func restartLearner(_ manifest: PolicyManifest) {

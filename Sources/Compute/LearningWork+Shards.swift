@@ -32,8 +32,8 @@ extension LearningWork {
         if kept?.attempt != assignment.attempt { kept = nil }
         let trainer = assignment.keep ? try prepare(assignment.base) : try help(from: assignment.base)
         let step = try stepGradient(
-            groups, of: assignment.shards, trainer: trainer, reference: assignment.reference, progress: progress)
-        let isExact = isExact(groups, assignment.base)
+            groups, of: assignment.shards, trainer: trainer, base: assignment.base, reference: assignment.reference,
+            progress: progress)
         // Nothing else was changed: whatever comes next begins with zeros.
         var isDone = false
         defer { if !isDone { trainer.clearGradients() } }
@@ -59,8 +59,8 @@ extension LearningWork {
     /// What the whole step needs before its gradient can be computed.
     /// - Parameter shards: those that will be.
     func stepGradient(
-        _ groups: [CompletionGroup], of shards: ShardRange, trainer: Trainer, reference: PolicyManifest?,
-        progress: (UInt64) -> Void
+        _ groups: [CompletionGroup], of shards: ShardRange, trainer: Trainer, base: PolicyVersion,
+        reference: PolicyManifest?, progress: (UInt64) -> Void
     ) throws(ComputeError) -> StepGradient {
         let algorithm = options.algorithm
         let ranges = TrainingBatch.shardGroups(groups, options: options)
@@ -77,7 +77,7 @@ extension LearningWork {
         let batch = TrainingBatch(groups, options: options, shards: ranges, referenceKL: referenceKL)
         let inLoss = algorithm.klCoefficient != 0 && algorithm.klPlacement == .loss
         return StepGradient(
-            batch, trainer: trainer,
+            batch, trainer: trainer, base: base,
             score: inLoss
                 ? { [self] groups throws(ComputeError) in try scoreWithReference(groups, reference) } : nil)
     }

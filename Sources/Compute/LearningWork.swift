@@ -63,8 +63,8 @@ package final class LearningWork {
         kept = nil
         let shards = ShardRange.whole(options.optimizer.shards)
         let step = try stepGradient(
-            groups, of: shards, trainer: trainer, reference: assignment.reference, progress: progress)
-        let isExact = isExact(groups, assignment.base)
+            groups, of: shards, trainer: trainer, base: assignment.base, reference: assignment.reference,
+            progress: progress)
         var learned = Learned()
         guard step.batch.teaches else {
             for shard in shards.shards { learned.sums.merge(step.batch.entropies(ofShard: shard)) }
@@ -96,7 +96,14 @@ package final class LearningWork {
     }
 
     private func learn(_ assignment: TrainingAssignment, ofParts trainer: Trainer) throws(ComputeError) -> Learned {
-        let sums = try sum(assignment.parts, trainer: trainer)
+        let sums: ShardSums
+        do throws(ComputeError) {
+            sums = try sum(assignment.parts, trainer: trainer)
+        } catch {
+            // Half a sum is none.
+            trainer.clearGradients()
+            throw error
+        }
         guard sums.tokenCount > 0 else {
             trainer.clearGradients()
             return Learned(sums: sums)
@@ -111,14 +118,8 @@ package final class LearningWork {
         return norm
     }
 
-    /// Whether the sampler's log-probs must be the learner's, bit for bit.
-    func isExact(_ groups: [CompletionGroup], _ base: PolicyVersion) -> Bool {
-        options.model.precision == .bfloat16 && Self.isOnPolicy(groups, base)
-    }
-
-    private static func isOnPolicy(_ groups: [CompletionGroup], _ base: PolicyVersion) -> Bool {
-        groups.allSatisfy { $0.completions.allSatisfy { $0.versions.allSatisfy { $0 == base } } }
-    }
+    /// Whether the log-probs of the policy being trained must be the sampler's, bit for bit.
+    var isExact: Bool { options.model.precision == .bfloat16 }
 
     /// In exact arithmetic the learner's log-probs of the policy that sampled are the sampler's, bit for bit: nothing
     /// is learned from numbers that are not.
@@ -127,7 +128,7 @@ package final class LearningWork {
     func checkExact(
         _ statistics: LossStatistics, step: Int, differing: [GroupKey]
     ) throws(ComputeError) {
-        guard !differing.isEmpty, statistics.ratioMin != 1 || statistics.ratioMax != 1 else { return }
+        guard !differing.isEmpty else { return }
         throw ComputeError.disputed(
             differing,
             "step \(step): the importance ratio of tokens sampled from the policy being trained is between "
@@ -216,7 +217,7 @@ package final class LearningWork {
     /// The trainer over the weights of `version`, with the optimizer state that belongs to them.
     func prepare(_ version: PolicyVersion) throws(ComputeError) -> Trainer {
         if let trainer, policies.learningManifest?.version == version { return trainer }
-        let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.lag > 0)
+        let parameters = try policies.takeForLearning(version, samplingApart: options.schedule.samplesApart)
         let made = Trainer(
             model: policies.model(over: parameters, copies: .passing), options: options.optimizer,
             adapters: try options.lora.map { lora throws(ComputeError) in

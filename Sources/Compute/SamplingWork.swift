@@ -11,6 +11,8 @@ package final class SamplingWork {
     private let batchLimit: Int
     private let threads: ThreadPool
     private var generator: Generator?
+    /// What the generator decodes with.
+    private var decoder: Decoder?
     /// For one generator after the other.
     private var pages: PagePool?
     private var assignments: [LeaseIdentifier: RolloutAssignment] = [:]
@@ -29,15 +31,27 @@ package final class SamplingWork {
 
     var isIdle: Bool { assignments.isEmpty && refusals.isEmpty }
 
-    /// Cached keys and values belong to the weights that made them: a new policy starts with none.
+    /// Cached keys and values belong to the weights that made them: a new policy starts with none, unless everything
+    /// that is being sampled admits it. Then it takes over with the next token, and what is cached stays, as usual
+    /// where weights change in flight: each token's log-prob is the one it was drawn with.
     func policyChanged() {
+        guard let manifest = policies.samplingManifest, let parameters = policies.sampling, let generator, let decoder,
+            assignments.values.allSatisfy({ $0.newer && $0.admits(manifest.version) }), !assignments.isEmpty
+        else { return policyLost() }
+        decoder.change(to: policies.model(over: parameters))
+        generator.change(to: manifest.version)
+    }
+
+    /// No weights are held any more, or others that nothing may go on with.
+    func policyLost() {
         generator = nil
+        decoder = nil
         for lease in assignments.keys.sorted() { refusals.append((lease, "the policy changed before it was done")) }
         assignments = [:]
     }
 
     func submit(_ lease: LeaseIdentifier, _ assignment: RolloutAssignment) {
-        guard let manifest = policies.samplingManifest, manifest.version == assignment.version else {
+        guard let manifest = policies.samplingManifest, assignment.admits(manifest.version) else {
             let error = ComputeError.wrongPolicy(held: policies.samplingManifest?.version, wanted: assignment.version)
             refusals.append((lease, "\(error)"))
             return
@@ -51,7 +65,7 @@ package final class SamplingWork {
             GenerationRequest(
                 identifier: lease.rawValue, key: assignment.prompt.key, prompt: assignment.prompt.tokens,
                 completionIndices: Array(0..<assignment.groupSize), sampling: assignment.sampling,
-                seed: assignment.seed, version: assignment.version, endTokens: tokenizer.endTokens))
+                seed: assignment.seed, version: manifest.version, endTokens: tokenizer.endTokens))
     }
 
     func cancel(_ lease: LeaseIdentifier) {
@@ -138,8 +152,10 @@ package final class SamplingWork {
         let tokenizer = tokenizer
         let pages = pages ?? PagePool(config: parameters.config)
         self.pages = pages
+        let decoder = Decoder(model: policies.model(over: parameters), pages: pages)
+        self.decoder = decoder
         let made = Generator(
-            backend: Decoder(model: policies.model(over: parameters), pages: pages), batchLimit: batchLimit,
+            backend: decoder, batchLimit: batchLimit,
             threadCount: threads.threadCount, parallel: threads.parallel,
             decode: { tokenizer.isSpecial($0) ? [] : tokenizer.bytes(of: $0) })
         generator = made

@@ -48,6 +48,8 @@ struct GradientTree {
 final class StepGradient {
     let batch: TrainingBatch
     private let trainer: Trainer
+    /// The policy being trained.
+    private let base: PolicyVersion
     /// Log-probs under the frozen base policy; nil where the loss has no KL term.
     private let score: (([SequenceGroup]) throws(ComputeError) -> [Float])?
     /// By shard: the frozen policy's log-probs do not change between epochs.
@@ -57,11 +59,12 @@ final class StepGradient {
     private(set) var tokenCount = 0
 
     init(
-        _ batch: TrainingBatch, trainer: Trainer,
+        _ batch: TrainingBatch, trainer: Trainer, base: PolicyVersion,
         score: (([SequenceGroup]) throws(ComputeError) -> [Float])?
     ) {
         self.batch = batch
         self.trainer = trainer
+        self.base = base
         self.score = score
     }
 
@@ -93,7 +96,7 @@ final class StepGradient {
                 let tokens = batch.tokenBatch(pass, reference: reference[index]?[place])
                 // Log-probs that are not finite are left to the gradient norm: then the policy itself is broken.
                 if checking, scores.logProbs.allSatisfy(\.isFinite) {
-                    differing.formUnion(batch.groups(of: pass, tokens, differingFrom: scores.logProbs))
+                    differing.formUnion(batch.groups(of: pass, tokens, differingFrom: scores.logProbs, base: base))
                 }
                 let result = batch.loss.evaluate(
                     batch: tokens, logProbs: scores.logProbs, entropies: scores.entropies)

@@ -162,16 +162,33 @@ struct TrainingBatch {
             advantages: advantages, mask: [Bool](repeating: true, count: old.count))
     }
 
-    /// Places of the pass's groups with a token whose log-prob is not, bit for bit, the sampler's.
+    /// Places of the pass's groups with a token whose log-prob is not, bit for bit, the sampler's, though the policy
+    /// being trained sampled it and all before it. Where weights changed on the way, cached keys and values are
+    /// others'.
     /// - Parameters:
+    ///   - base: the policy being trained.
     ///   - tokens: the pass's, as `tokenBatch` makes them.
     ///   - logProbs: one per token, as the learner computed them.
-    func groups(of part: Pass, _ tokens: TokenBatch, differingFrom logProbs: [Float]) -> [Int] {
+    func groups(
+        of part: Pass, _ tokens: TokenBatch, differingFrom logProbs: [Float], base: PolicyVersion
+    ) -> [Int] {
         guard tokens.oldLogProbs != logProbs else { return [] }
         return zip(part.batch.parts, tokens.groups).compactMap { piece, sequences in
-            let isSame = tokens.sequences[sequences].allSatisfy { tokens.oldLogProbs[$0] == logProbs[$0] }
+            let isSame = zip(piece.completions, tokens.sequences[sequences]).allSatisfy { place, range in
+                tokens.oldLogProbs[range] == logProbs[range] || !isOnPolicy(completion(piece.group, place), base)
+                    || !range.contains { Self.differ(tokens.oldLogProbs[$0], logProbs[$0]) }
+            }
             return isSame ? nil : piece.group
         }
+    }
+
+    private func isOnPolicy(_ completion: Completion, _ base: PolicyVersion) -> Bool {
+        completion.versions.allSatisfy { $0 == base }
+    }
+
+    /// Whether the importance ratio is not exactly 1.
+    private static func differ(_ old: Float, _ new: Float) -> Bool {
+        old != new && importanceRatio(logProb: Double(new), oldLogProb: Double(old)).value != 1
     }
 
     private func completion(_ group: Int, _ place: Int) -> Completion {

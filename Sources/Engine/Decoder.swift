@@ -7,7 +7,7 @@ import Weights
 ///
 /// A prefix lives until it is released and no sequence uses it; its keys and values are shared by all its sequences.
 package final class Decoder: DecodeBackend {
-    private let model: TransformerModel
+    private var model: TransformerModel
     private let pool: PagePool
     private let workspace = ForwardWorkspace()
     private let attentionBuffer = FloatBuffer(count: 0)
@@ -40,6 +40,12 @@ package final class Decoder: DecodeBackend {
     deinit {
         for sequence in sequences.values { pool.give(back: sequence.tokens.pages) }  // in any order: no page is special
         for prefix in prefixes.values { pool.give(back: prefix.tokens.pages) }
+    }
+
+    /// Other weights of the same shape take over. Keys and values that are cached stay those of the weights before.
+    package func change(to other: TransformerModel) {
+        precondition(other.config == model.config, "Decoder: weights of another shape")
+        model = other
     }
 
     package var vocabularySize: Int { model.config.vocabularySize }

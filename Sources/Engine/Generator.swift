@@ -39,6 +39,8 @@ package final class Generator {
     private var groups: [UInt64: Group] = [:]
     private var slots: [RunningCompletion?]
     private var rejected: [(identifier: UInt64, reason: String)] = []
+    /// The version that took over; nil while each request's own is the backend's.
+    private var changed: PolicyVersion?
 
     /// - Parameters:
     ///   - batchLimit: most sequences decoded at once.
@@ -63,6 +65,10 @@ package final class Generator {
     deinit {
         for identifier in groups.keys { cancel(identifier) }  // in any order: nothing is computed any more
     }
+
+    /// The backend's weights are another version's from here on: what is drawn from the rows it computes next carries
+    /// that version.
+    package func change(to version: PolicyVersion) { changed = version }
 
     /// Queues a group behind all earlier ones. One that cannot be sampled is answered by `.failed` in the next step.
     package func submit(_ request: GenerationRequest) {
@@ -119,7 +125,8 @@ package final class Generator {
             let group = groups[place.identifier]!
             slots[place.slot] = RunningCompletion(group: group, index: place.completionIndex)
             let row = Row(
-                slot: place.slot, group: group, storage: group.logits!.storage, rowIndex: group.logits!.rowIndex)
+                slot: place.slot, group: group, storage: group.logits!.storage, rowIndex: group.logits!.rowIndex,
+                version: group.prefixVersion)
             group.notStarted -= 1
             if group.notStarted == 0 { group.logits = nil }
             return row
@@ -138,6 +145,7 @@ package final class Generator {
         let prefixes = backend.prefill(pending.map(\.request.prompt), logits: logits.all)
         for (rowIndex, group) in pending.enumerated() {
             group.prefix = prefixes[rowIndex]
+            group.prefixVersion = changed ?? group.request.version
             group.logits = (logits, rowIndex)
             counters.prefillTokens += group.request.prompt.count
         }
@@ -152,7 +160,10 @@ package final class Generator {
         counters.decodeSteps += 1
         counters.decodedRows += running.count
         return running.enumerated().map { rowIndex, place in
-            Row(slot: place.slot, group: groups[place.identifier]!, storage: decodeLogits, rowIndex: rowIndex)
+            let group = groups[place.identifier]!
+            return Row(
+                slot: place.slot, group: group, storage: decodeLogits, rowIndex: rowIndex,
+                version: changed ?? group.request.version)
         }
     }
 
@@ -192,7 +203,8 @@ package final class Generator {
                 events.append(.tokens(
                     identifier: row.group.request.identifier, completionIndex: slots[row.slot]!.index,
                     token: sampled.token))
-                if let finish = slots[row.slot]!.append(sampled, bytes: decodeBytes(sampled.token)) {
+                let finish = slots[row.slot]!.append(sampled, row.version, bytes: decodeBytes(sampled.token))
+                if let finish {
                     retire(row.slot, row.group, finish, &events)
                 } else if slots[row.slot]!.sequence == nil {
                     // The last token is never decoded, so a sequence holds one token less than the completion.
@@ -209,7 +221,7 @@ package final class Generator {
         slots[slot] = nil
         scheduler.retire(slot: slot)
         counters.completionsFinished += 1
-        group.finished.append(completion.result(version: group.request.version, finish: finish))
+        group.finished.append(completion.result(finish: finish))
         guard group.finished.count == group.request.completionIndices.count else { return }
         backend.releasePrefix(group.prefix!)
         groups[group.request.identifier] = nil
@@ -234,6 +246,8 @@ private struct Row {
     /// Keeps the memory of `logits` alive.
     var storage: LogitsRows
     var rowIndex: Int
+    /// Whose weights computed it.
+    var version: PolicyVersion
     var logits: UnsafeBufferPointer<Float> { storage.row(rowIndex) }
 }
 
@@ -246,12 +260,15 @@ private final class Group {
     var prefix: PrefixIdentifier?
     /// The row after the prompt, from the start of the first completion to the start of the last.
     var logits: (storage: LogitsRows, rowIndex: Int)?
+    /// Whose weights computed the prompt.
+    var prefixVersion: PolicyVersion
     var notStarted: Int
     /// In the order in which they ended.
     var finished: [GeneratedCompletion] = []
 
     init(_ request: GenerationRequest, contextTokens: Int) {
         self.request = request
+        prefixVersion = request.version
         tokenLimit = min(request.sampling.maxNewTokens, contextTokens - request.prompt.count)
         notStarted = request.completionIndices.count
     }
@@ -267,6 +284,7 @@ private struct RunningCompletion {
     private var sampledLogProbs: [Float] = []
     private var policyLogProbs: [Float] = []
     private var entropies: [Float] = []
+    private var versions: [PolicyVersion] = []
 
     init(group: Group, index: Int) {
         self.index = index
@@ -275,7 +293,10 @@ private struct RunningCompletion {
             tokenLimit: group.tokenLimit)
     }
 
-    mutating func append(_ sampled: SampledToken, bytes: @autoclosure () -> [UInt8]) -> FinishReason? {
+    mutating func append(
+        _ sampled: SampledToken, _ version: PolicyVersion, bytes: @autoclosure () -> [UInt8]
+    ) -> FinishReason? {
+        versions.append(version)
         tokens.append(sampled.token)
         sampledLogProbs.append(sampled.sampledLogProb)
         policyLogProbs.append(sampled.policyLogProb)
@@ -283,10 +304,10 @@ private struct RunningCompletion {
         return stop.append(sampled.token, bytes: bytes())
     }
 
-    func result(version: PolicyVersion, finish: FinishReason) -> GeneratedCompletion {
+    func result(finish: FinishReason) -> GeneratedCompletion {
         GeneratedCompletion(
             index: index, tokens: tokens, sampledLogProbs: sampledLogProbs, policyLogProbs: policyLogProbs,
-            entropies: entropies, versions: Array(repeating: version, count: tokens.count), finish: finish,
+            entropies: entropies, versions: versions, finish: finish,
             textBytes: stop.textBytes)
     }
 }

@@ -30,6 +30,8 @@ package struct PolicyLoss: Sendable {
     /// 0 when the penalty is in the reward.
     private let klCoefficient: Double
     private let entropyBonus: EntropyBonus
+    /// Of truncated importance sampling; nil clips ratios to the sampler's log-probs.
+    private let importanceCap: Double?
 
     /// - Parameters:
     ///   - totals: of the whole step's batch, not of the micro-batch.
@@ -42,6 +44,7 @@ package struct PolicyLoss: Sendable {
         klEstimator = options.klEstimator
         klCoefficient = options.klPlacement == .loss ? options.klCoefficient : 0
         entropyBonus = EntropyBonus(coefficient: options.entropyCoefficient)
+        importanceCap = options.importanceCap > 0 ? options.importanceCap : nil
     }
 
     /// - Parameters:
@@ -57,13 +60,19 @@ package struct PolicyLoss: Sendable {
         for (sequence, tokens) in batch.sequences.enumerated() {
             let trained = tokens.filter { batch.mask[$0] }
             guard !trained.isEmpty else { continue }
+            let current = trained.map { Double(logProbs[$0]) }
+            let sampler = trained.map { Double(batch.oldLogProbs[$0]) }
+            // With a cap the step is taken from the policy as it is, and how likely the sampler made each token is made
+            // good by a weight; there is one pass over the batch, so the policy at its start is the policy now.
             let terms = evaluate(
                 sequence: SequenceView(
-                    logProbs: trained.map { Double(logProbs[$0]) },
-                    oldLogProbs: trained.map { Double(batch.oldLogProbs[$0]) },
+                    logProbs: current, oldLogProbs: importanceCap == nil ? sampler : current,
                     advantages: [Double](repeating: batch.advantages[sequence], count: trained.count)),
                 referenceLogProbs: batch.referenceLogProbs.map { all in trained.map { Double(all[$0]) } },
-                entropies: trained.map { Double(entropies[$0]) })
+                entropies: trained.map { Double(entropies[$0]) },
+                corrections: importanceCap.map {
+                    truncatedImportanceWeights(oldLogProbs: current, samplerLogProbs: sampler, cap: $0)
+                }, samplerLogProbs: sampler)
             result.loss += terms.loss
             result.statistics.merge(terms.statistics)
             for (place, token) in trained.enumerated() {
@@ -90,9 +99,12 @@ package struct PolicyLoss: Sendable {
     ///   - referenceLogProbs: (n); needed for a KL penalty in the loss.
     ///   - entropies: (n).
     ///   - corrections: what each token's surrogate is multiplied by, without gradient (n); nil is 1.
+    ///   - samplerLogProbs: what ratios are measured against (n); nil is the old log-probs.
     package func evaluate(
-        sequence: SequenceView, referenceLogProbs: [Double]?, entropies: [Double], corrections: [Double]? = nil
+        sequence: SequenceView, referenceLogProbs: [Double]?, entropies: [Double], corrections: [Double]? = nil,
+        samplerLogProbs: [Double]? = nil
     ) -> SequenceTerms {
+        let measured = samplerLogProbs ?? sequence.oldLogProbs
         precondition(klCoefficient == 0 || referenceLogProbs != nil, "a KL penalty needs the reference's log-probs")
         let count = sequence.logProbs.count
         let weight = totals.tokenWeight(aggregation, trainedCount: count)
@@ -119,7 +131,7 @@ package struct PolicyLoss: Sendable {
                 terms.entropyGradient = bonus.gradient
             }
             terms.statistics.count(
-                logProb: sequence.logProbs[token], oldLogProb: sequence.oldLogProbs[token], entropy: entropies[token])
+                logProb: sequence.logProbs[token], oldLogProb: measured[token], entropy: entropies[token])
         }
         terms.loss = terms.statistics.policyLoss + terms.statistics.klLoss + terms.statistics.entropyLoss
         return terms

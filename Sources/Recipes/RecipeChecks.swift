@@ -144,6 +144,16 @@ struct RecipeChecks {
         try require(
             optimizer.shards & (optimizer.shards - 1) == 0, "optimizer.shards",
             "must be a power of two, found \(optimizer.shards)")
+        let schedule = options.schedule
+        try require(
+            !schedule.inflight || schedule.lag == 0, "schedule.lag",
+            "is for exact schedules; with `inflight: true` set max_staleness_versions instead")
+        try require(
+            schedule.inflight || schedule.maxStalenessVersions == ScheduleOptions().maxStalenessVersions,
+            "schedule.max_staleness_versions", "is for `inflight: true`; with `lag` it does nothing")
+        try require(
+            options.algorithm.importanceCap == 0 || options.algorithm.epochsPerBatch == 1, "algorithm.importance_cap",
+            "corrects one pass over a step's groups: with `epochs_per_batch` above 1 it must be 0")
         try require(
             optimizer.shards == 1 || options.algorithm.epochsPerBatch == 1, "optimizer.shards",
             "learners share the gradient of one pass over a step's groups: with `algorithm.epochs_per_batch` above 1 "
@@ -178,6 +188,9 @@ struct RecipeChecks {
         try require(
             cluster.leaseSeconds >= silence, "cluster.lease_seconds",
             "must be at least heartbeat_seconds × heartbeats_missed (\(silence)), found \(cluster.leaseSeconds)")
+        try require(
+            cluster.spotCheck == 0 || !options.schedule.inflight, "cluster.spot_check",
+            "samples again and compares; with `schedule.inflight: true` nothing is sampled twice alike: set it to 0")
         try require(
             cluster.spotCheck == 0 || options.model.precision == .bfloat16, "cluster.spot_check",
             "compares bit for bit, and in float32 honest workers differ in the last digits: set "

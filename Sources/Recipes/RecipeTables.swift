@@ -152,6 +152,9 @@ enum RecipeTables {
             .choice("kl_estimator", \.klEstimator, "How that distance is estimated."),
             .choice("kl_placement", \.klPlacement, "Added to the loss or taken off the reward."),
             .number("entropy_coefficient", \.entropyCoefficient, .from(0), "Weight of the entropy bonus; 0 is off."),
+            .number(
+                "importance_cap", \.importanceCap, .from(0),
+                "Truncated importance sampling instead of clipping: the largest ratio to the sampler; 0 is off."),
             .integer("epochs_per_batch", \.epochsPerBatch, 1...64, "Passes over a step's groups."),
             .choice("overlong", \.overlong, "What happens to completions cut off at max_new_tokens."),
             .integer(
@@ -198,6 +201,10 @@ enum RecipeTables {
         [
             .integer("steps", \.steps, 0...10_000_000, "Optimizer updates; 0 only evaluates."),
             .integer("lag", \.lag, 0...64, "Completions of step n come from the policy of step n − 1 − lag."),
+            .flag("inflight", \.inflight, "Weights change between tokens: fastest, not the same bits when run again."),
+            .integer(
+                "max_staleness_versions", \.maxStalenessVersions, 1...64,
+                "inflight: tokens of step n come from the policy of step n − 1 − this at the oldest."),
         ])
 
     static let evaluation = RecipeTable<EvaluationOptions>(

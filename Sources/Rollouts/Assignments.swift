@@ -1,6 +1,6 @@
 // What a worker is asked to do and what it answers.
 
-/// Sample completions of one prompt. Any worker that repeats this makes the same tokens.
+/// Sample completions of one prompt. Any worker that repeats this makes the same tokens, unless newer versions may too.
 package struct RolloutAssignment: Equatable, Sendable, Codable {
     package var prompt: Prompt
     /// Number of completions; indices 0..<groupSize.
@@ -8,12 +8,25 @@ package struct RolloutAssignment: Equatable, Sendable, Codable {
     package var version: PolicyVersion
     package var sampling: SamplingOptions
     package var seed: UInt64
-    package init(prompt: Prompt, groupSize: Int, version: PolicyVersion, sampling: SamplingOptions, seed: UInt64) {
+    /// `version` is the oldest that may sample: newer ones may too, and take over between tokens.
+    package var newer: Bool
+    package init(
+        prompt: Prompt, groupSize: Int, version: PolicyVersion, sampling: SamplingOptions, seed: UInt64,
+        newer: Bool = false
+    ) {
+        self.newer = newer
         self.prompt = prompt
         self.groupSize = groupSize
         self.version = version
         self.sampling = sampling
         self.seed = seed
+    }
+}
+
+extension RolloutAssignment {
+    /// Whether a token may come from this version.
+    package func admits(_ version: PolicyVersion) -> Bool {
+        newer ? version >= self.version : version == self.version
     }
 }
 

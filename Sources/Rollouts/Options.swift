@@ -200,6 +200,9 @@ package struct AlgorithmOptions: Equatable, Sendable, Codable {
     package var klEstimator = KLEstimator.k3
     package var klPlacement = KLPlacement.loss
     package var entropyCoefficient = 0.0
+    /// Truncated importance sampling: the most that exp(ℓ − μ) of the learner's and the sampler's log-prob counts, in
+    /// place of a clipped ratio; 0 is off.
+    package var importanceCap = 0.0
     package var epochsPerBatch = 1
     package var overlong = Overlong.keep
     package var overlongBuffer = 16
@@ -268,7 +271,16 @@ package struct ScheduleOptions: Equatable, Sendable, Codable {
     package var steps = 40
     /// Rollouts of step n use the policy of step n − 1 − lag.
     package var lag = 0
+    /// Weights change between tokens: fastest, and not the same bits when run again.
+    package var inflight = false
+    /// With `inflight`: tokens of step n are sampled with the policy of step n − 1 − this at the oldest.
+    package var maxStalenessVersions = 2
     package init() {}
+
+    /// How far sampling may lag behind.
+    package var reach: Int { inflight ? maxStalenessVersions : lag }
+    /// Whether sampling needs weights of its own beside the learner's in one process.
+    package var samplesApart: Bool { inflight || lag > 0 }
 }
 
 package struct EvaluationOptions: Equatable, Sendable, Codable {

@@ -148,7 +148,7 @@ package final class RunShell: CoordinatorShell {
 
     /// One more than the lag stays, for workers that are just fetching it or come from it to the next by what differs.
     private func isRecent(_ version: PolicyVersion, newest: PolicyVersion) -> Bool {
-        version.rawValue + UInt64(options.schedule.lag) + 1 >= newest.rawValue
+        version.rawValue + UInt64(options.schedule.reach) + 1 >= newest.rawValue
     }
 
     private func forgetBlobs(where isOld: (PolicyVersion) -> Bool) {

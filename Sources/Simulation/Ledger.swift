@@ -22,6 +22,7 @@ package struct Reference: Equatable, Sendable {
 /// trained once and in order, nothing after the end, and weights and metrics equal to those of the undisturbed run.
 struct Ledger: Sendable {
     private let lag: Int
+    private let isInflight: Bool
     private let reference: Reference?
     private(set) var violation: String?
 
@@ -43,7 +44,8 @@ struct Ledger: Sendable {
     }
 
     init(scenario: Scenario, reference: Reference?) {
-        lag = scenario.options.schedule.lag
+        lag = scenario.options.schedule.reach
+        isInflight = scenario.options.schedule.inflight
         self.reference = reference
         if !scenario.isPretrained { durable[.base] = ScriptedWork.basePolicy.weightsHash }
     }
@@ -129,7 +131,8 @@ struct Ledger: Sendable {
         case .rollout(let lease, let assignment):
             use(lease)
             let version = assignment.version
-            if proven[peer]?.version != version || proven[peer]?.weightsHash != durable[version] {
+            let held = proven[peer]
+            if held.map({ !assignment.admits($0.version) || $0.weightsHash != durable[$0.version] }) ?? true {
                 fail("rollouts only after proof: \(assignment.prompt.key) went to a worker without version \(version)")
             }
             if assignment.prompt.key.purpose == .training {
@@ -149,7 +152,8 @@ struct Ledger: Sendable {
             use(lease)
         case .trainingGroup(_, let group):
             let expected = PolicyVersion(UInt64(max(0, group.prompt.key.step - 1 - lag)))
-            if group.completions.contains(where: { $0.versions.contains { $0 != expected } }) {
+            let newest = isInflight ? PolicyVersion(UInt64(group.prompt.key.step - 1)) : expected
+            if group.completions.contains(where: { $0.versions.contains { $0 < expected || $0 > newest } }) {
                 fail("no token trains past the staleness bound: \(group.prompt.key)")
             }
             if group.completions.count != group.verdicts.count { fail("\(group.prompt.key) is trained unjudged") }

@@ -9,7 +9,7 @@ package struct Marks: Equatable, Sendable {
         case workFailed, noVerdict, malformed, workHung, loadFailed, wrongHash
         case rewound, learnerKeptOverReconnect, leaseReleased, resultLateOrTwice, workerRefused
         case moreDrawn, groupDropped, batchShed, groupRecovered, learnerRestarted
-        case gradientKept, gradientHandedIn, gradientMoved
+        case gradientKept, gradientHandedIn, gradientMoved, weightsChangedInFlight
     }
     private var counts = Array(repeating: 0, count: Mark.allCases.count)
     package init() {}

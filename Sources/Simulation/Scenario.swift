@@ -50,10 +50,15 @@ package struct Scenario: Equatable, Sendable {
         // Dice of their own: what the others show stays as it is.
         var learnerDice = SimulationDice(seed: seed ^ 0x1EA2)
         options.optimizer.shards = 1 << learnerDice.integer(0...3)
+        if learnerDice.chance(0.15) {
+            options.schedule.inflight = true
+            options.schedule.lag = 0
+            options.schedule.maxStalenessVersions = learnerDice.integer(1...3)
+        }
         self.options = options
         evaluationPromptCount = dice.integer(1...4)
         isPretrained = dice.chance(0.25)
-        replayTokensLimit = dice.chance(0.3) ? dice.integer(1...20) : 1_000_000
+        replayTokensLimit = dice.chance(0.5) ? dice.integer(1...20) : 1_000_000
         workers = Self.workers(size, &dice)
         if options.optimizer.shards > 1 {
             for _ in 0..<learnerDice.integer(0...3) {
@@ -64,7 +69,8 @@ package struct Scenario: Equatable, Sendable {
         faults = FaultRates(&dice)
         badTime = .seconds(dice.integer(20...200))
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
-        self.options.cluster.spotCheck = dice.chance(0.7) ? 0 : dice.share()
+        let spotCheck = dice.chance(0.7) ? 0 : dice.share()
+        self.options.cluster.spotCheck = options.schedule.inflight ? 0 : spotCheck
         if size == .vast { makeVast() }
     }
 
@@ -73,6 +79,7 @@ package struct Scenario: Equatable, Sendable {
         options.rollout.promptsPerStep = 2000
         options.schedule.steps = 1
         options.schedule.lag = 0
+        options.schedule.inflight = false
         options.algorithm.dropEqualGroups = false
         options.evaluation.everySteps = 0
         options.cluster.heartbeatSeconds = 60

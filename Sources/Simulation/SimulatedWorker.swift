@@ -28,6 +28,8 @@ struct SimulatedWorker: Sendable {
     private var policy: PolicyManifest?
     private var learner: ScriptedLearner?
     private var open: [LeaseIdentifier] = []
+    /// What was held when rollouts were begun.
+    private var begunWith: [LeaseIdentifier: PolicyVersion] = [:]
     private var training: LeaseIdentifier?
     private let shardCount: Int
     private var busyUntil = MonotonicTime.zero
@@ -77,6 +79,7 @@ struct SimulatedWorker: Sendable {
     mutating func open(_ lease: LeaseIdentifier, _ order: WorkOrder) {
         open.append(lease)
         if case .train = order { training = lease }
+        if case .rollout = order { begunWith[lease] = policy?.version }
     }
 
     /// - Parameter isHalfDone: a training that is cut short may have changed the learner's state.
@@ -115,10 +118,15 @@ struct SimulatedWorker: Sendable {
         open.removeAll { $0 == lease }
         switch order {
         case .rollout(let assignment):
-            guard let policy, policy.version == assignment.version else {
+            guard let policy, assignment.admits(policy.version) else {
                 return .violation("\(name) samples \(assignment.prompt.key) while holding another version")
             }
-            let completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            var completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            let first = begunWith.removeValue(forKey: lease) ?? policy.version
+            for index in completions.indices where assignment.newer {
+                let count = completions[index].tokens.count
+                completions[index].versions = [first] + Array(repeating: policy.version, count: count - 1)
+            }
             return .report(.completions(completions, seconds: 1))
         case .verify(let assignment):
             return .report(.verdicts(ScriptedWork.verdicts(for: assignment), seconds: 1))
@@ -133,7 +141,9 @@ struct SimulatedWorker: Sendable {
                 assignment.parts.isEmpty
                 ? learner?.train(assignment, groups) : learner?.train(assignment, parts: { gradients[$0] })
             guard let report = made else {
-                return .violation("\(name) makes step \(assignment.step) of a gradient that is gone")
+                // The coordinator that gave the order has ended, and its blobs with it.
+                learner = nil
+                return .report(.failed(reason: "a part of the gradient is gone", retryable: true))
             }
             return .report(.trained(report, seconds: 1))
         case .pretrain(let assignment):

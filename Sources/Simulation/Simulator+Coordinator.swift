@@ -162,6 +162,8 @@ extension Simulator {
                 if note.text.contains("paused") { marks.hit(.paused) }
             case .send(.shutdown, _):
                 if coordinator?.isFinished == false { marks.hit(.drained) }
+            case .persist(.completionsAccepted(_, let completions)):
+                if completions.contains(where: { Set($0.versions).count > 1 }) { marks.hit(.weightsChangedInFlight) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
             case .send(.gradient(_, let assignment), _):
                 marks.hit(assignment.keep ? .gradientKept : .gradientHandedIn)

@@ -48,10 +48,19 @@ extension Simulator {
         case .discardBlobs(let blobs):
             for blob in blobs { gradients[blob.digest] = nil }
         case .loadPolicy(let manifest):
-            schedule(.load(manifest), of: index, taking: dice.duration(5_000...300_000))
+            let duration = dice.duration(5_000...300_000)
+            guard scenario.options.schedule.inflight else {
+                return schedule(.load(manifest), of: index, taking: duration)
+            }
+            // Between two tokens of what is being sampled, not after it.
+            queue.schedule(.stepDone(index, incarnation: incarnation, .load(manifest)), at: now + duration)
         case .restartLearner(let manifest):
             marks.hit(.learnerRestarted)
-            schedule(.restartLearner(manifest), of: index, taking: .zero)
+            guard scenario.options.schedule.inflight else {
+                return schedule(.restartLearner(manifest), of: index, taking: .zero)
+            }
+            // Before the next load, which does not wait for work either.
+            queue.schedule(.stepDone(index, incarnation: incarnation, .restartLearner(manifest)), at: now)
         case .startWork(let lease, let order):
             start(lease, order, on: index)
         case .cancelWork(let lease):

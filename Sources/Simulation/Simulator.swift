@@ -112,6 +112,11 @@ package struct Simulator: Sendable {
         seed: UInt64, size: Scenario.Size, sabotage: Sabotage? = nil, narrate: (@Sendable (String) -> Void)? = nil
     ) -> SimulationResult {
         let scenario = Scenario(seed: seed, size: size)
+        guard !scenario.options.schedule.inflight else {
+            // Who is how fast decides which weights sample: there is nothing to compare with.
+            var simulator = Simulator(scenario, reference: nil, sabotage: sabotage, narrate: narrate)
+            return simulator.run()
+        }
         var calm = Simulator(scenario.undisturbed, reference: nil)
         let undisturbed = calm.run()
         if undisturbed.failure != nil { return undisturbed }

@@ -129,6 +129,7 @@ extension EncodingArena {
                 $0.stop_strings = texts(assignment.sampling.stopStrings)
             }
             $0.seed = assignment.seed
+            $0.newer = assignment.newer ? 1 : 0
         }
     }
 

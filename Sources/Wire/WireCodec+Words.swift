@@ -147,7 +147,8 @@ extension WireCodec {
             prompt: try Checked.nested(rollout.prompt, "prompt", prompt),
             groupSize: try Checked.integer(rollout.group_size, "group_size", in: WireLimits.groupSizeRange),
             version: PolicyVersion(rollout.version),
-            sampling: try Checked.nested(rollout.sampling, "sampling", sampling), seed: rollout.seed)
+            sampling: try Checked.nested(rollout.sampling, "sampling", sampling), seed: rollout.seed,
+            newer: rollout.newer != 0)
     }
 
     private static func sampling(_ sampling: Rookery__Sampling) throws(WireError) -> SamplingOptions {

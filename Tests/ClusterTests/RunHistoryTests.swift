@@ -56,6 +56,13 @@ import Testing
         #expect(history.accepted.map(\.prompt.key) == [Samples.key(1, 1)])
     }
 
+    @Test func `a group that teaches nothing is kept until a checkpoint, so that it is not sampled again`() {
+        var history = RunHistory([completions(1, 0), .groupDropped(Samples.key(1, 0), reason: "all rewards are equal")])
+        #expect(history.accepted.map(\.prompt.key) == [Samples.key(1, 0)])
+        history.apply(.checkpointed(Checkpoint(step: 1, manifest: Samples.policy(1, optimizer: true), nextPosition: 1)))
+        #expect(history.accepted == [])
+    }
+
     @Test func `an evaluation at the checkpoint keeps the groups it has`() {
         let prompt = ScriptedWork.prompt(GroupKey(purpose: .evaluation, step: 2, ordinal: 0), position: 0)
         let history = RunHistory([

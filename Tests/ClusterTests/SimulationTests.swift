@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct SimulationTests {
     private static let seeds: [(Scenario.Size, ClosedRange<UInt64>)] = [
-        (.small, 1...40), (.long, 1...8), (.wide, 1...8),
+        (.small, 1...60), (.long, 1...8), (.wide, 1...12),
     ]
 
     @Test func `every seed completes with the weights of the undisturbed run, and every rare path is taken`() {
@@ -50,6 +50,7 @@ import Testing
     private func withLiar(seed: UInt64, spotCheck: Double) -> SimulationResult {
         var scenario = Scenario(seed: seed, size: .long)
         scenario.options.cluster.spotCheck = spotCheck
+        scenario.options.schedule.inflight = false
         scenario.options.schedule.lag = Int(seed % 3)
         scenario.workers = [[.rollout], [.rollout], [.rollout], [.rollout], [.verifier], [.learner]]
         scenario.slots = 1

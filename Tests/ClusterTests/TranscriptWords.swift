@@ -29,7 +29,7 @@ enum TranscriptWords {
         case .policy(let manifest): "policy \(words(manifest))"
         case .rollout(let lease, let assignment):
             "rollout [\(words(lease))] \(words(assignment.prompt.key)) × \(assignment.groupSize) "
-                + "version \(assignment.version.rawValue) temperature \(assignment.sampling.temperature)"
+                + "version \(assignment.version.rawValue)\(assignment.newer ? " or newer" : "") temperature \(assignment.sampling.temperature)"
         case .verify(let lease, let assignment):
             "verify [\(words(lease))] \(words(assignment.key)) × \(assignment.completions.count)"
         case .trainingGroup(let lease, let group):

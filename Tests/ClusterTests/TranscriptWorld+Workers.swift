@@ -119,7 +119,10 @@ extension TranscriptWorld {
             return .policyReady(manifest.version, weightsHash: manifest.weightsHash)
         case .rollout(let lease, let assignment):
             guard let policy = workers[worker].policy else { return nil }
-            let completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            var completions = ScriptedWork.completions(for: assignment, weights: policy.weightsHash)
+            for index in completions.indices where assignment.newer {
+                completions[index].versions = completions[index].tokens.map { _ in policy.version }
+            }
             return .rolloutResult(lease: lease, completions: completions, seconds: 0.5)
         case .verify(let lease, let assignment):
             return .verificationResult(lease: lease, verdicts: ScriptedWork.verdicts(for: assignment), seconds: 0.1)

@@ -142,6 +142,9 @@ struct TranscriptWorld {
             case "lease": options.cluster.leaseSeconds = number
             case "drop": options.algorithm.dropEqualGroups = number == 1
             case "refill": options.algorithm.refillLimit = Int(number)
+            case "inflight":
+                options.schedule.inflight = true
+                options.schedule.maxStalenessVersions = Int(number)
             case "shards": options.optimizer.shards = Int(number)
             case "shuffle": options.verifier.shuffle = number == 1
             case "evaluate":

@@ -255,3 +255,27 @@ private func countdownBackend() -> ScriptedBackend {
         #expect(completion.policyLogProbs.allSatisfy { $0 < 0 } && completion.entropies.allSatisfy { $0 > 0 })
     }
 }
+
+@Test func `weights that change between tokens take over with the next row, and every token says whose it is`() {
+    let backend = hashedBackend()
+    let generator = makeGenerator(backend, batchLimit: 2)
+    generator.submit(request(1, prompt: [3, 4], completions: [0, 1, 2]) { $0.maxNewTokens = 6 })
+    var events = generator.step()
+    events += generator.step()
+    generator.change(to: PolicyVersion(7))
+    events += generator.runToEnd()
+    guard case .finished(_, let completions)? = events.last else {
+        Issue.record("the group did not end")
+        return
+    }
+    for completion in completions {
+        #expect(completion.versions.count == completion.tokens.count)
+        // The first token comes from the prompt's row, which was computed before the change.
+        #expect(completion.versions.first != PolicyVersion(7))
+        #expect(completion.versions == completion.versions.sorted())
+    }
+    // The third completion started after the change: only its first token is of the weights before.
+    #expect(completions[2].versions.dropFirst().allSatisfy { $0 == PolicyVersion(7) })
+    #expect(completions.contains { $0.versions.filter { $0 == PolicyVersion(7) }.count > 1 })
+    #expect(backend.violations == [] && backend.openSequences == 0 && backend.openPrefixes == 0)
+}

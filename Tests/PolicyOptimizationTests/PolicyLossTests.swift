@@ -193,3 +193,18 @@ func `loss, gradient and statistics do not depend on the number of micro-batches
     for name in AlgorithmOptions.Name.allCases { #expect(Algorithm.named(name).name == name.rawValue) }
     #expect(Set(Algorithm.all.map(\.name)).count == Algorithm.all.count)
 }
+
+@Test func `truncated importance sampling weighs each token by its capped ratio and clips nothing`() {
+    let single = TokenBatch(
+        sequences: [0..<5], groups: [0..<1], oldLogProbs: [-2, -1, -3, -1, -1], referenceLogProbs: nil,
+        advantages: [2], mask: [true, true, true, false, false])
+    // Ratios e, 1/e and e²; a cap of 3 leaves the first two as they are.
+    let result = evaluate(single, logProbs: [-1, -2, -1, -1, -1]) { $0.importanceCap = 3 }
+    let e = 2.718281828459045
+    let weights = [e, 1 / e, 3, 0, 0]
+    #expect(worstDifference(result.gradient.map { Double($0) }, weights.map { -2 * $0 / 3 }) < 1e-6)
+    #expect(abs(result.loss + 2 * (e + 1 / e + 3) / 3) < 1e-12)
+    #expect(result.statistics.clippedCount == 0)
+    // What is measured is the ratio to the sampler.
+    #expect(abs(result.statistics.ratioMax - e * e) < 1e-12)
+}

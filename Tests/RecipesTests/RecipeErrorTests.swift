@@ -44,7 +44,7 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
     @Test func `a key like no other lists what is known`() {
         #expect(
             message("schedule: {zzzzzz: 1}")
-                == "r.yaml:1:12: schedule.zzzzzz: unknown key; known here: steps, lag")
+                == "r.yaml:1:12: schedule.zzzzzz: unknown key; known here: steps, lag, inflight, max_staleness_versions")
     }
 
     @Test func `an unknown key inside a list names the item`() {
@@ -183,6 +183,16 @@ private func message(_ yaml: String, _ overrides: String...) -> String {
         (["rollout.temperature=0"], "rollout.temperature: must be above 0 to train"),
         (["optimizer.warmup_steps=41"], "must not exceed schedule.steps (40), found 41"),
         (["optimizer.final_share=0.5"], "optimizer.final_share: is for `decay: linear` and `decay: cosine`"),
+        (["schedule.inflight=true", "schedule.lag=1"], "schedule.lag: is for exact schedules"),
+        (
+            ["schedule.inflight=true", "cluster.spot_check=0.1", "model.precision=bfloat16"],
+            "cluster.spot_check: samples again and compares"
+        ),
+        (["schedule.max_staleness_versions=3"], "schedule.max_staleness_versions: is for `inflight: true`"),
+        (
+            ["algorithm.importance_cap=2", "algorithm.epochs_per_batch=2"],
+            "algorithm.importance_cap: corrects one pass"
+        ),
         (["optimizer.shards=3"], "optimizer.shards: must be a power of two, found 3"),
         (
             ["optimizer.shards=2", "algorithm.epochs_per_batch=2"],

@@ -180,7 +180,7 @@ struct MessageSamples {
     mutating func rollout() -> RolloutAssignment {
         RolloutAssignment(
             prompt: prompt(), groupSize: integer(1...64), version: version(), sampling: sampling(),
-            seed: random.next())
+            seed: random.next(), newer: bool())
     }
     mutating func welcome() -> Welcome {
         var options = RunOptions()

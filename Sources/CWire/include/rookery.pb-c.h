@@ -549,10 +549,14 @@ struct  Rookery__Rollout
   uint64_t version;
   Rookery__Sampling *sampling;
   uint64_t seed;
+  /*
+   * Newer versions than `version` may sample too, and take over between tokens.
+   */
+  protobuf_c_boolean newer;
 };
 #define ROOKERY__ROLLOUT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&rookery__rollout__descriptor) \
-    , 0, NULL, 0, 0, NULL, 0 }
+    , 0, NULL, 0, 0, NULL, 0, 0 }
 
 
 struct  Rookery__Verify
