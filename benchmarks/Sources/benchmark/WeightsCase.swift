@@ -52,7 +52,8 @@ struct WeightsCase: ParsableCommand {
         }
         let contest = try Contest(contenders, rounds: options.roundCount)
         let seconds = [
-            "write", "compare", "apply", "verify", "pack", "local_ready", "tcp_difference_ready", "tcp_whole_ready",
+            "write", "compare", "apply", "verify", "pack", "local_ready", "tcp_difference_fetched",
+            "tcp_difference_ready", "tcp_whole_fetched", "tcp_whole_ready",
         ]
         let findings = [
             contest.finding("share_at_1e-6", unit: "% of the whole", .lowerIsBetter, scale: 100),

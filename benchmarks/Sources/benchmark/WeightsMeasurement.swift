@@ -1,12 +1,12 @@
 // Versions of a model's weights made and handed out in this process: prints its readings as one line.
 
 import ArgumentParser
-import Dispatch
 import Engine
 import Foundation
 import Measurement
 import Rollouts
 import Synchronization
+import Transport
 import Weights
 
 struct WeightsMeasurement: ParsableCommand {
@@ -24,6 +24,9 @@ struct WeightsMeasurement: ParsableCommand {
         let learner = try VersionMaker(options, store: head.blobs)
         var readings = Readings()
         var parent = try learner.version(learningRate: nil)
+        // A worker at work has had a version before: its memory is there.
+        let places = (0..<workers).map { _ in SamplerPlace(learner.config) }
+        for place in places { _ = try place.load(head.blobs.path(for: parent.manifest.weights), parent.manifest) }
         for rate in [1e-6, 2e-5] {
             for _ in 0..<updates {
                 let made = try learner.version(learningRate: rate)
@@ -34,7 +37,7 @@ struct WeightsMeasurement: ParsableCommand {
                     readings["write"].append(made.seconds)
                     readings["bytes_at_1e-6"].append(Double(difference.byteCount))
                     readings["whole_bytes"] = [Double(made.manifest.weights.byteCount)]
-                    try handOut(made, after: parent, head, learner.config, &readings)
+                    try handOut(made, after: parent, head, places, &readings)
                 }
                 try head.forget(parent.manifest)
                 parent = made
@@ -64,10 +67,9 @@ struct WeightsMeasurement: ParsableCommand {
     }
 
     private func handOut(
-        _ made: MadeVersion, after parent: MadeVersion, _ head: WeightsHead, _ config: ModelConfig,
+        _ made: MadeVersion, after parent: MadeVersion, _ head: WeightsHead, _ places: [SamplerPlace],
         _ readings: inout Readings
     ) throws {
-        let places = (0..<workers).map { _ in SamplerPlace(config) }
         let file = head.blobs.path(for: made.manifest.weights)
         let alone = try places[0].load(file, made.manifest)
         readings["verify"].append(alone.verify)
@@ -79,21 +81,27 @@ struct WeightsMeasurement: ParsableCommand {
 
         let remote = try (0..<workers).map { _ in try RemoteCache(head) }
         for worker in remote { try worker.fetch([parent.manifest]) }
-        readings["tcp_difference_ready"].append(made.seconds + (try fetch(made, remote, places)))
+        try fetch(made, remote, places, "tcp_difference", &readings)
         let late = try (0..<workers).map { _ in try RemoteCache(head) }
-        readings["tcp_whole_ready"].append(made.seconds + (try fetch(made, late, places)))
+        try fetch(made, late, places, "tcp_whole", &readings)
     }
 
-    /// Seconds until all have fetched, proved and packed it.
-    private func fetch(_ made: MadeVersion, _ caches: [RemoteCache], _ places: [SamplerPlace]) throws -> Double {
-        try timed {
-            for cache in caches { cache.order(made.manifest) }
-            // Each packs as soon as it has it.
-            try atOnce(caches.count) { index in
-                try caches[index].wait()
-                _ = try places[index].load(caches[index].path(made.manifest), made.manifest)
-            }
+    /// Seconds until the last has it stored, and, from the end of learning, until the last has it proved and packed.
+    private func fetch(
+        _ made: MadeVersion, _ caches: [RemoteCache], _ places: [SamplerPlace], _ name: String,
+        _ readings: inout Readings
+    ) throws {
+        let fetched = Mutex(0.0)
+        let start = monotonicNanoseconds()
+        for cache in caches { cache.order(made.manifest) }
+        // Each packs as soon as it has it.
+        try atOnce(caches.count) { index in
+            try caches[index].wait()
+            fetched.withLock { $0 = seconds(since: start) }
+            _ = try places[index].load(caches[index].path(made.manifest), made.manifest)
         }
+        readings["\(name)_fetched"].append(fetched.withLock { $0 })
+        readings["\(name)_ready"].append(made.seconds + seconds(since: start))
     }
 
     /// Bytes of a bfloat16 snapshot, near enough.
@@ -105,16 +113,27 @@ struct WeightsMeasurement: ParsableCommand {
 }
 
 /// Runs `body` for each index on a thread of its own.
-func atOnce(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Void) throws {
-    let failure = Mutex<(any Error)?>(nil)
-    DispatchQueue.concurrentPerform(iterations: count) { index in
-        do {
-            try body(index)
-        } catch {
-            failure.withLock { $0 = error }
+func atOnce(_ count: Int, _ body: (Int) throws -> Void) throws {
+    let failure = Failure()
+    try withoutActuallyEscaping(body) { body in
+        // Guard: every thread has ended before this returns.
+        nonisolated(unsafe) let body = body
+        let threads = try (0..<count).map { index in
+            try NamedThread("worker-\(index)") {
+                do {
+                    try body(index)
+                } catch {
+                    failure.first.withLock { $0 = $0 ?? error }
+                }
+            }
         }
+        for thread in threads { thread.join() }
     }
-    if let error = failure.withLock({ $0 }) { throw error }
+    if let error = failure.first.withLock({ $0 }) { throw error }
+}
+
+private final class Failure: Sendable {
+    let first = Mutex<(any Error)?>(nil)
 }
 
 struct MadeVersion: Sendable {
