@@ -11,8 +11,6 @@ package struct Scenario: Equatable, Sendable {
         case wide
         /// Many steps, sparse checkpoints.
         case long
-        /// Ten thousand workers, one step, a world that only delays: does the core's work stay bearable?
-        case vast
     }
 
     package var seed: UInt64
@@ -71,27 +69,6 @@ package struct Scenario: Equatable, Sendable {
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
         let spotCheck = dice.chance(0.7) ? 0 : dice.share()
         self.options.cluster.spotCheck = options.schedule.inflight ? 0 : spotCheck
-        if size == .vast { makeVast() }
-    }
-
-    /// A minute between heartbeats, as many workers need (ARCHITECTURE.md, section 8).
-    private mutating func makeVast() {
-        options.rollout.promptsPerStep = 2000
-        options.schedule.steps = 1
-        options.schedule.lag = 0
-        options.schedule.inflight = false
-        options.algorithm.dropEqualGroups = false
-        options.evaluation.everySteps = 0
-        options.cluster.heartbeatSeconds = 60
-        options.cluster.leaseSeconds = 120
-        options.cluster.spotCheck = 0
-        isPretrained = false
-        workers =
-            Array(repeating: [.rollout], count: 8000) + Array(repeating: [.verifier], count: 1990)
-            + Array(repeating: [.learner], count: 10)
-        slots = 1
-        faults = .none
-        badTime = .zero
     }
 
     private static func workers(_ size: Size, _ dice: inout SimulationDice) -> [[WorkerRole]] {
