@@ -51,6 +51,11 @@ package final class ChaosGround {
                 "`\(settings.recipe)` is in float32, where who works can change the last digits: "
                     + "give --set model.precision=bfloat16")
         }
+        guard !options.schedule.inflight else {
+            throw FaultInjectionError(
+                "`\(settings.recipe)` changes weights between tokens, which gives no run the same bits twice: "
+                    + "give --set schedule.inflight=false")
+        }
         self.overrides = overrides
         wake = try WakePipe()
         Signals.install(wake: wake.descriptor)

@@ -47,6 +47,7 @@ struct ChaosTests {
         let ground = try Ground()
         for (arguments, word) in [
             (["--set", "model.precision=float32"], "model.precision=bfloat16"), (["--faults", "storm"], "storm"),
+            (["--set", "schedule.inflight=true"], "schedule.inflight=false"),
             (["--steps", "1"], "--steps"), (["--coordinator-kills", "3", "--namespaces"], "--namespaces"),
         ] {
             let ended = try ground.run("chaos", [tiny] + arguments)
