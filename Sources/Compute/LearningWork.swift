@@ -261,9 +261,9 @@ package final class LearningWork {
         } else if let adapters = trainer?.adapters {
             manifest = try policies.writeSnapshot(adapters, version: version)
         } else {
-            // After a loss of power a run goes on from a checkpoint; only a lag needs versions beside it.
+            // After a loss of power a run goes on from a checkpoint; only sampling apart needs versions beside it.
             manifest = try policies.writeSnapshot(
-                version: version, format: format, durable: optimizer || options.schedule.lag > 0)
+                version: version, format: format, durable: optimizer || options.schedule.samplesApart)
         }
         if optimizer, let trainer {
             manifest.optimizer = try policies.wrap {

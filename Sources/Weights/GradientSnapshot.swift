@@ -24,7 +24,8 @@ package enum GradientSnapshot {
             ])
         try writer.append(bytes)
         let (blob, _) = writer.finish()
-        try writer.file.commit(as: "\(blob.digest)")
+        // After a loss of power the step is begun anew.
+        try writer.file.commit(as: "\(blob.digest)", durable: false)
         return blob
     }
 
