@@ -2,6 +2,8 @@
 // GGUF block formats. A block's values are scale * integer (+ minimum), each operation rounded to float32 once.
 #include "dequantize.h"
 
+#include "bfloat16.h"
+
 #include <string.h>
 
 static inline uint32_t float_bits(float value) {
@@ -48,7 +50,7 @@ void dequantize_f16(const uint8_t *restrict source, size_t count, float *restric
 }
 
 void dequantize_bf16(const uint8_t *restrict source, size_t count, float *restrict out) {
-    for (size_t i = 0; i < count; i++) out[i] = bits_float((uint32_t)load16(source + 2 * i) << 16);
+    for (size_t i = 0; i < count; i++) out[i] = float_of_bfloat16(load16(source + 2 * i));
 }
 
 // half scale | 16 bytes: low nibbles are elements 0..15, high nibbles 16..31; value = scale * (q - 8)
@@ -207,12 +209,9 @@ size_t encode_f16(const float *restrict source, size_t count, uint8_t *restrict 
 size_t encode_bf16(const float *restrict source, size_t count, uint8_t *restrict out) {
     size_t overflowed = 0;
     for (size_t i = 0; i < count; i++) {
-        const uint32_t bits = float_bits(source[i]);
-        const uint32_t magnitude = bits & 0x7fffffffu;
-        uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
-        if (magnitude > 0x7f800000u) rounded = bits >> 16 | 0x40u;
-        overflowed += magnitude < 0x7f800000u && (rounded & 0x7fffu) == 0x7f80u;
-        store16(out + 2 * i, (uint16_t)rounded);
+        const uint16_t rounded = bfloat16_of(source[i]);
+        overflowed += (float_bits(source[i]) & 0x7fffffffu) < 0x7f800000u && (rounded & 0x7fffu) == 0x7f80u;
+        store16(out + 2 * i, rounded);
     }
     return overflowed;
 }

@@ -1,5 +1,6 @@
 // Operands of the exact matrix product: float32 rounded to bfloat16 and laid out as the kernels read it.
 #ifndef VARIANT
+#include "bfloat16.h"
 #include "matmul_bf16.h"
 #define VARIANT_FILE "matmul_bf16_pack.c"
 
@@ -219,11 +220,6 @@ void VARIANT(matmul_bf16_pack_columns)(const matmul_bf16_kernel *kernel, uint32_
 }
 
 void VARIANT(matmul_bf16_round)(uint16_t *restrict bits, const float *restrict x, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        uint32_t value;
-        memcpy(&value, x + i, sizeof value);
-        const uint32_t nearest = value + 0x7FFFu + ((value >> 16) & 1u);
-        bits[i] = (uint16_t)(((value & 0x7FFFFFFFu) > 0x7F800000u ? value | 0x00400000u : nearest) >> 16);
-    }
+    for (int64_t i = 0; i < count; i++) bits[i] = bfloat16_of(x[i]);
 }
 #endif

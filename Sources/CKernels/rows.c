@@ -1,5 +1,6 @@
 // Plain movements between rows.
 #ifndef VARIANT
+#include "bfloat16.h"
 #include "rows.h"
 #define VARIANT_FILE "rows.c"
 #include "variants.h"
@@ -17,14 +18,7 @@ void rows_gather(float *y, const float *table, const int32_t *index, int64_t n, 
         memcpy(y + row * d, table + (int64_t)index[row] * d, (size_t)d * sizeof(float));
 }
 
-static inline float rounded(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t nearest = (bits + 0x7FFFu + ((bits >> 16) & 1u)) & 0xFFFF0000u;
-    const uint32_t result = (bits & 0x7FFFFFFFu) > 0x7F800000u ? (bits | 0x00400000u) & 0xFFFF0000u : nearest;
-    memcpy(&x, &result, sizeof x);
-    return x;
-}
+static inline float rounded(float x) { return float_of_bfloat16(bfloat16_of(x)); }
 
 void rows_gather_rounded(float *y, const float *table, const int32_t *index, int64_t n, int64_t d) {
     for (int64_t row = 0; row < n; row++) {
@@ -38,10 +32,7 @@ void rows_gather_bf16(float *y, const uint16_t *table, const int32_t *index, int
     for (int64_t row = 0; row < n; row++) {
         float *restrict out = y + row * d;
         const uint16_t *restrict in = table + (int64_t)index[row] * d;
-        for (int64_t i = 0; i < d; i++) {
-            const uint32_t bits = (uint32_t)in[i] << 16;
-            memcpy(out + i, &bits, sizeof bits);
-        }
+        for (int64_t i = 0; i < d; i++) out[i] = float_of_bfloat16(in[i]);
     }
 }
 

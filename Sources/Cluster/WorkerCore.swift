@@ -237,14 +237,31 @@ extension WorkerCore {
         gathered?.groups.append(group)
     }
 
-    private mutating func train(_ lease: LeaseIdentifier, _ assignment: TrainingAssignment) {
-        let groups = gathered?.lease == lease ? gathered?.groups ?? [] : []
-        gathered = nil
-        let order = WorkOrder.train(assignment, groups.sorted { $0.prompt.key < $1.prompt.key })
-        guard book.admit(lease, order) == .start else { return take(lease, order) }
-        guard groups.count == assignment.groupCount else {
-            return decline(lease, "step \(assignment.step) has \(assignment.groupCount) groups, found \(groups.count)")
+    /// The groups that were sent for a lease, in key order.
+    private mutating func takeGathered(_ lease: LeaseIdentifier) -> [CompletionGroup] {
+        defer { gathered = nil }
+        return (gathered?.lease == lease ? gathered?.groups ?? [] : []).sorted { $0.prompt.key < $1.prompt.key }
+    }
+
+    /// - Returns: whether the order is new and whole; else it was answered here.
+    private mutating func admit(
+        _ lease: LeaseIdentifier, _ order: WorkOrder, of step: Int, groupCount: Int, _ groups: [CompletionGroup]
+    ) -> Bool {
+        guard book.admit(lease, order) == .start else {
+            take(lease, order)
+            return false
         }
+        guard groups.count == groupCount else {
+            decline(lease, "step \(step) has \(groupCount) groups, found \(groups.count)")
+            return false
+        }
+        return true
+    }
+
+    private mutating func train(_ lease: LeaseIdentifier, _ assignment: TrainingAssignment) {
+        let groups = takeGathered(lease)
+        let order = WorkOrder.train(assignment, groups)
+        guard admit(lease, order, of: assignment.step, groupCount: assignment.groupCount, groups) else { return }
         learn(from: assignment.base, lease, order)
     }
 
@@ -261,13 +278,9 @@ extension WorkerCore {
     /// A part of a gradient: the learner that will make the step computes it in its own state, any other one with the
     /// policy it holds.
     private mutating func gradient(_ lease: LeaseIdentifier, _ assignment: GradientAssignment) {
-        let groups = gathered?.lease == lease ? gathered?.groups ?? [] : []
-        gathered = nil
-        let order = WorkOrder.gradient(assignment, groups.sorted { $0.prompt.key < $1.prompt.key })
-        guard book.admit(lease, order) == .start else { return take(lease, order) }
-        guard groups.count == assignment.groupCount else {
-            return decline(lease, "step \(assignment.step) has \(assignment.groupCount) groups, found \(groups.count)")
-        }
+        let groups = takeGathered(lease)
+        let order = WorkOrder.gradient(assignment, groups)
+        guard admit(lease, order, of: assignment.step, groupCount: assignment.groupCount, groups) else { return }
         if assignment.keep { return learn(from: assignment.base, lease, order) }
         if holds(assignment.base, for: lease) { take(lease, order) }
     }

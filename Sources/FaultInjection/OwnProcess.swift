@@ -1,11 +1,12 @@
 // One process that we started: its words in a file, its end noticed.
 
 import Foundation
+import Runtime
 
 package final class OwnProcess {
     package let name: String
     package let log: String
-    private let process = Process()
+    private let process: Process
     package let identity: ProcessIdentity?
 
     /// - Parameters:
@@ -13,24 +14,9 @@ package final class OwnProcess {
     ///   - command: program and arguments.
     package init(_ name: String, _ command: [String], folder: String) throws(FaultInjectionError) {
         self.name = name
-        log = "\(folder)/\(name).log"
-        if !FileManager.default.fileExists(atPath: log) {
-            _ = FileManager.default.createFile(atPath: log, contents: nil)
-        }
-        guard let file = FileHandle(forWritingAtPath: log) else {
-            throw FaultInjectionError("cannot write the log `\(log)`")
-        }
-        file.seekToEndOfFile()
-        process.executableURL = URL(fileURLWithPath: command[0])
-        process.arguments = Array(command.dropFirst())
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = file
-        process.standardError = file
-        do {
-            try process.run()
-        } catch {
-            throw FaultInjectionError("cannot start `\(command[0])`: \(error.localizedDescription)")
-        }
+        let log = "\(folder)/\(name).log"
+        self.log = log
+        process = try inOurWords { () throws(RuntimeError) in try ChildProgram.start(command, log: log) }
         identity = ProcessIdentity(process.processIdentifier)
     }
 
@@ -72,14 +58,13 @@ package struct Programs: Sendable {
     package let worker: String
 
     package init() throws(FaultInjectionError) {
-        // Linux's own name for the program that runs; elsewhere there is none.
-        let path = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))  // see above
-            ?? CommandLine.arguments[0]
-        let folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().deletingLastPathComponent()
-        coordinator = folder.appendingPathComponent("coordinator").path
-        worker = folder.appendingPathComponent("worker").path
-        for program in [coordinator, worker] where !FileManager.default.isExecutableFile(atPath: program) {
-            throw FaultInjectionError("`\(program)` is missing: build it with `swift build`")
-        }
+        coordinator = try inOurWords { () throws(RuntimeError) in try ChildProgram.path("coordinator") }
+        worker = try inOurWords { () throws(RuntimeError) in try ChildProgram.path("worker") }
     }
+}
+
+private func inOurWords<Result>(
+    _ body: () throws(RuntimeError) -> Result
+) throws(FaultInjectionError) -> Result {
+    do throws(RuntimeError) { return try body() } catch { throw FaultInjectionError("\(error)") }
 }

@@ -9,8 +9,6 @@ import Weights
 /// The run's own folder where it can be seen; a cache and the network where not. There a policy comes by what differs
 /// from one that is here already, and whole where that does not do. The weights thread makes and uses it.
 final class BlobSession {
-    /// A difference above this share of the whole is not worth a way of its own.
-    private static let shareLimit = 0.5
     /// Blobs that a cache keeps: those of two versions, with optimizer states.
     private static let cacheLimit = 4
     /// Smaller blobs come from the head: asking takes as long.
@@ -193,9 +191,7 @@ final class BlobSession {
     private func uploadDifference(to target: BlobReference) -> Bool {
         guard let parent = parent(of: target) else { return false }
         do {
-            let made = try WeightsDifference.make(
-                from: parent, to: target, in: store, into: store,
-                limitBytes: Int(Double(target.byteCount) * Self.shareLimit))
+            let made = try WeightsDifference.make(from: parent, to: target, in: store, into: store)
             guard let made else { return false }
             defer { remove(made) }
             try client?.upload(made, from: storage, cancel: cancel)

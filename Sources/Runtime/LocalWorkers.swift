@@ -26,14 +26,7 @@ package final class LocalWorkers {
 
     /// - Parameter address: where the workers join.
     package init(address: String, logFolder: String) throws(RuntimeError) {
-        let own = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-        let running = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))  // nil off Linux
-            .map { URL(fileURLWithPath: $0) } ?? own
-        let beside = running.deletingLastPathComponent().appendingPathComponent("worker").path
-        guard FileManager.default.isExecutableFile(atPath: beside) else {
-            throw RuntimeError("the `worker` program is not beside this one (`\(beside)`): build it with `swift build`")
-        }
-        executable = beside
+        executable = try ChildProgram.path("worker")
         self.address = address
         self.logFolder = logFolder
     }
@@ -108,28 +101,10 @@ package final class LocalWorkers {
     private func logPath(_ index: Int) -> String { "\(logFolder)/local-worker-\(index + 1).log" }
 
     private func launch(_ child: inout Child, index: Int) throws(RuntimeError) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: executable)
-        process.arguments = [
-            "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
-            String(child.threads), "--coordinator", String(getpid()),
-        ]
-        if !FileManager.default.fileExists(atPath: logPath(index)) {
-            _ = FileManager.default.createFile(atPath: logPath(index), contents: nil)
-        }
-        guard let log = FileHandle(forWritingAtPath: logPath(index)) else {
-            throw RuntimeError("cannot write the worker's log `\(logPath(index))`: \(errnoText())")
-        }
-        // An earlier process's last words stay: they say why it ended.
-        log.seekToEndOfFile()
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = log
-        process.standardError = log
-        do {
-            try process.run()
-        } catch {
-            throw RuntimeError("cannot start `\(executable)`: \(error.localizedDescription)")
-        }
-        child.process = process
+        child.process = try ChildProgram.start(
+            [
+                executable, "join", address, "--role", child.roles.map(\.rawValue).joined(separator: ","), "--threads",
+                String(child.threads), "--coordinator", String(getpid()),
+            ], log: logPath(index))
     }
 }

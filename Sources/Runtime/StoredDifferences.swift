@@ -14,8 +14,6 @@ import Weights
 ///     asked ──▶ at work ──▶ offered            handed in ──▶ at work ──▶ built
 ///                  └──────▶ wholeOnly                           └──────▶ impossible: the whole is asked for
 package final class StoredDifferences: Sendable {
-    /// A difference above this share of the whole is not worth a way of its own.
-    private static let shareLimit = 0.5
     /// Questions remembered; the oldest is forgotten first.
     private static let questionLimit = 32
 
@@ -161,9 +159,7 @@ package final class StoredDifferences: Sendable {
     private func compare(_ parent: BlobReference, _ target: BlobReference) {
         var answer = DifferenceAnswer.wholeOnly
         do {
-            let made = try WeightsDifference.make(
-                from: parent, to: target, in: blobs, into: store,
-                limitBytes: Int(Double(target.byteCount) * Self.shareLimit))
+            let made = try WeightsDifference.make(from: parent, to: target, in: blobs, into: store)
             if let made {
                 answer = .offered(made)
                 let share = Double(made.byteCount) / Double(max(1, target.byteCount))

@@ -9,13 +9,14 @@ extension WeightsDifference {
     /// Compares two snapshots of a store and stores what differs.
     /// - Parameters:
     ///   - destination: where the difference is stored; it is not synced to disk: it can be made again.
-    ///   - limitBytes: nothing is stored above this.
+    ///   - limitBytes: nothing is stored above this; nil: above half of the whole, for which it is not worth while.
     /// - Returns: nil where it would be larger, or the two are no versions of one another: other tensors, or no
     ///   bfloat16.
     package static func make(
         from parent: BlobReference, to target: BlobReference, in store: BlobStore, into destination: BlobStore,
-        limitBytes: Int, parallel: ParallelLoop = WeightsHash.concurrently
+        limitBytes: Int? = nil, parallel: ParallelLoop = WeightsHash.concurrently
     ) throws(WeightsError) -> BlobReference? {
+        let limitBytes = limitBytes ?? target.byteCount / 2
         guard parent.byteCount == target.byteCount, limitBytes > headerBytes else { return nil }
         let before = try MappedFile(store.path(for: parent))
         let after = try MappedFile(store.path(for: target))

@@ -51,9 +51,10 @@ import Wire
 
     /// As a worker says it that knows the run.
     private func known(_ frame: [UInt8]) -> [UInt8] {
-        guard var (header, payload) = try? Envelope.open(frame) else { return frame }
+        guard let opened = try? Envelope.open(frame) else { return frame }
+        var header = opened.header
         header.run = Envelope.runIdentifier("r")
-        return Envelope.seal(payload: Array(frame[payload]), header: header)
+        return Envelope.seal(payload: Array(frame[opened.payload]), header: header)
     }
 
     @Test func `what passes arrives in order`() {
