@@ -44,7 +44,7 @@ let package = Package(
         .target(name: "Rollouts"),
 
         // pure
-        .target(name: "PolicyOptimization", dependencies: ["Rollouts"]),
+        .target(name: "PolicyOptimization", dependencies: ["Rollouts", "CKernels"]),
         .target(name: "Cluster", dependencies: ["Rollouts", "PolicyOptimization"]),
         .target(name: "Verifiers", dependencies: ["Rollouts"]),
 

@@ -1,7 +1,7 @@
 // Attention over paged keys: training forward and backward by groups, and decoding by prefix.
 #ifndef VARIANT
 #include "attention.h"
-#include "sampling.h"
+#include "functions.h"
 #define PAGE 16
 #define QUERY_BLOCK 66  // rows of scores held at once: a multiple of the tile's rows (6 or 3)
 
@@ -151,7 +151,7 @@ static void forward_rows(const buffers *b, const segment *s, int64_t first, int6
         const float largest = softmax_row(row, keys, scale, &sum);
         inverse[i] = 1.0f / sum;
         // The logarithm is of numbers alone.
-        if (log_sums) log_sums[i * log_stride] = sum == sum ? largest + (float)sampling_logarithm(sum) : NAN;
+        if (log_sums) log_sums[i * log_stride] = sum == sum ? largest + (float)exact_log(sum) : NAN;
     }
     // Each row adds its own keys and no others, not even with weight 0: as in decoding.
     const int64_t own = key_column(s, 0), shared = first + 1;

@@ -6,6 +6,7 @@
 #define VECTOR_LANES 8
 #define TILE_ROWS 6
 #define SPAN(rows) ((rows) <= 2 ? 4 : 2)
+#define FEW_REGISTERS 1
 #define ROW_WORDS 32
 typedef float float8 __attribute__((vector_size(32)));
 #define VECTOR float8

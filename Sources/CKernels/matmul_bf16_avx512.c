@@ -6,6 +6,7 @@
 #define VECTOR_LANES 16
 #define TILE_ROWS 14
 #define SPAN(rows) ((rows) == 1 ? 8 : (rows) <= 3 ? 4 : 2)
+#define FEW_REGISTERS 0
 #define ROW_WORDS 32
 typedef float float16 __attribute__((vector_size(64)));
 #define VECTOR float16

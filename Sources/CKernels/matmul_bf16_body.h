@@ -6,6 +6,7 @@
 //     VECTOR         a vector of floats, VECTOR_LANES of them
 //     TILE_ROWS      rows whose accumulators fit the registers next to 32 outputs (or half of them, see SPAN)
 //     SPAN(rows)     vectors of outputs that a tile of so many rows computes at once
+//     FEW_REGISTERS  1 where a tile's sums leave no room for a pair's odd and even weights at once
 //     ROW_WORDS      32: rows are widened floats, two fused multiply-adds a pair; 16: rows are pairs, DOT is defined
 //
 // A tile of R rows by V vectors keeps R·V accumulators in registers over a range of K and needs about eight of them to
@@ -84,33 +85,30 @@ INLINE void MATMUL(step)(VECTOR acc[][8], const uint32_t *x, const tile_weights 
     }
 }
 #else
+/// The odd elements' multiply-adds, then the even ones': between them nothing is kept in registers but the sums and a
+/// half of the weights, which are read again from the nearest cache.
 INLINE void MATMUL(step)(VECTOR acc[][8], const uint32_t *x, const tile_weights *w, int64_t pair, const int R,
                          const int V, const weight_source source) {
-    const float *row = (const float *)x;
-    VECTOR odd[8], even[8];
-    UNROLL for (int v = 0; v < V; v++) {
-        float *kept = source == PACKED ? NULL : w->widened + pair * 2 * PANEL + v * VECTOR_LANES;
-        if (source == WIDENED) {
-            odd[v] = *(const VECTOR *)kept;
-            even[v] = *(const VECTOR *)(kept + PANEL);
-        } else {
-            const uint32_t *from = MATMUL(words)(w, pair, v);
-            if (v * VECTOR_LANES % 16 == 0) MATMUL(ask_ahead)(from);
-            odd[v] = (VECTOR)(*(const WORDS *)from & 0xFFFF0000u);
-            even[v] = (VECTOR)(*(const WORDS *)from << 16);
-            if (source == PACKED_KEPT) {
-                *(VECTOR *)kept = odd[v];
-                *(VECTOR *)(kept + PANEL) = even[v];
+    UNROLL for (int half = 0; half < 2; half++) {
+        const float *row = (const float *)x + half * BLOCK_PAIRS;
+        VECTOR weights[8];
+        UNROLL for (int v = 0; v < V; v++) {
+            float *kept = source == PACKED ? NULL : w->widened + (pair * 2 + half) * PANEL + v * VECTOR_LANES;
+            if (source == WIDENED) {
+                weights[v] = *(const VECTOR *)kept;
+                continue;
             }
+            const uint32_t *from = MATMUL(words)(w, pair, v);
+            if (half == 0 && v * VECTOR_LANES % 16 == 0) MATMUL(ask_ahead)(from);
+            const WORDS words = *(const WORDS *)from;
+            weights[v] = (VECTOR)(half == 0 ? words & 0xFFFF0000u : words << 16);
+            if (source == PACKED_KEPT) *(VECTOR *)kept = weights[v];
         }
-    }
-    UNROLL for (int r = 0; r < R; r++) {
-        const VECTOR x_odd = MATMUL(all)(row[r * ROW_WORDS]);
-        UNROLL for (int v = 0; v < V; v++) acc[r][v] = __builtin_elementwise_fma(x_odd, odd[v], acc[r][v]);
-    }
-    UNROLL for (int r = 0; r < R; r++) {
-        const VECTOR x_even = MATMUL(all)(row[r * ROW_WORDS + BLOCK_PAIRS]);
-        UNROLL for (int v = 0; v < V; v++) acc[r][v] = __builtin_elementwise_fma(x_even, even[v], acc[r][v]);
+        UNROLL for (int r = 0; r < R; r++) {
+            const VECTOR number = MATMUL(all)(row[r * ROW_WORDS]);
+            UNROLL for (int v = 0; v < V; v++) acc[r][v] = __builtin_elementwise_fma(number, weights[v], acc[r][v]);
+        }
+        if (FEW_REGISTERS) __asm__ volatile("" ::: "memory");  // or the compiler would keep both halves, and spill sums
     }
 }
 #endif

@@ -1,7 +1,7 @@
 // Rotary position embedding.
 #ifndef VARIANT
 #include "rotary.h"
-#include "sampling.h"
+#include <math.h>
 #define VARIANT_FILE "rotary.c"
 #include "variants.h"
 
@@ -10,19 +10,11 @@ DISPATCH(void, rotary_apply,
           int64_t heads, int64_t half, float direction),
          (x, stride, positions, cosine, sine, n, heads, half, direction))
 
-// Powers, sines and cosines of our own, since a C library's differ in the last bit from processor to processor. Series
+// Sines and cosines of our own, since a C library's differ in the last bit from processor to processor. Series
 // are cut below 2^-55 of their value; fma is exact wherever it runs.
 
 // Nearest integer of |x| < 2^51, ties to even: adding 1.5·2^52 leaves no room for a fraction.
 static double nearest(double x) { return x + 0x1.8p52 - 0x1.8p52; }
-
-double rotary_power(double base, double exponent) {
-    const double x = exponent * sampling_logarithm(base), n = nearest(x * 0x1.71547652b82fep0);
-    const double r = fma(-n, 0x1.abc9e3b39803fp-56, fma(-n, 0x1.62e42fefa39efp-1, x));  // x − n·ln 2
-    double e = 1;
-    for (int i = 15; i >= 1; i--) e = e * r / i + 1;
-    return ldexp(e, (int)n);
-}
 
 static void sine_cosine(double x, double *sine, double *cosine) {
     const double n = nearest(x * 0x1.45f306dc9c883p-1);

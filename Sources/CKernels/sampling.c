@@ -1,29 +1,12 @@
 // Drawing one token from a row of logits: weights in blocks, truncation, inverse distribution function.
 #include "sampling.h"
+#include "functions.h"
 #include "processor.h"
 #include "sampling_rows.h"
 
 #include <string.h>
 
 #pragma STDC FP_CONTRACT OFF
-
-// x = 2^e·z with z in [√½, √2); log z = 2 artanh(f), f = (z − 1)/(z + 1), |f| ≤ 0.1716, by its series to f^21
-// (remainder below 1e-18). Error below 1e-15·(1 + |log x|).
-double sampling_logarithm(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int64_t e = (int64_t)(bits >> 52) - 1023;
-    bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
-    double z;
-    memcpy(&z, &bits, sizeof z);
-    if (z > 0x1.6a09e667f3bcdp+0) {
-        z *= 0.5;
-        e += 1;
-    }
-    double f = (z - 1) / (z + 1), s = f * f, series = 0;
-    for (int power = 21; power >= 3; power -= 2) series = (series + 1.0 / power) * s;
-    return (double)e * 0x1.62e42fefa39efp-1 + 2 * (f + f * series);
-}
 
 static int64_t block_count(int64_t count) { return (count + SAMPLING_BLOCK - 1) / SAMPLING_BLOCK; }
 static int64_t aligned64(int64_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -85,7 +68,7 @@ static double relative_log_weight(const sampling_row *row, int32_t token) {
 }
 
 static void describe(const sampling_row *row, int32_t token, sampling_result *result) {
-    double log_sum = sampling_logarithm(row->sum);
+    double log_sum = exact_log(row->sum);
     double entropy = log_sum - row->moment / row->sum;
     result->token = token;
     result->policy_log_prob = (float)(relative_log_weight(row, token) - log_sum);
@@ -140,7 +123,7 @@ __attribute__((noinline)) static sampling_status draw(
     double kept = sampling_truncate(&row, options);
     int32_t token = invert(&row, uniform * kept);
     describe(&row, token, result);
-    result->sampled_log_prob = (float)(relative_log_weight(&row, token) - sampling_logarithm(kept));
+    result->sampled_log_prob = (float)(relative_log_weight(&row, token) - exact_log(kept));
     return SAMPLING_DRAWN;
 }
 
@@ -163,7 +146,7 @@ __attribute__((noinline)) static void score_rows(
             prepare(&row, set, logits + r * vocabulary, vocabulary, temperature, scratch, &result);
         const int finite = status == SAMPLING_DRAWN;
         targets->log_sums[r] =
-            finite ? (float)((double)row.maximum / temperature + sampling_logarithm(row.sum)) : __builtin_nanf("");
+            finite ? (float)((double)row.maximum / temperature + exact_log(row.sum)) : __builtin_nanf("");
         for (int32_t e = targets->offsets[r]; e < targets->offsets[r + 1]; e++) {
             const int32_t output = targets->outputs[e];
             if (finite) describe(&row, targets->tokens[e], &result);

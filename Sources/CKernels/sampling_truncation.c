@@ -1,5 +1,6 @@
 // Which tokens top-k, top-p and min-p keep: a threshold found by narrowing, never a sort of the vocabulary.
 #include "sampling.h"
+#include "functions.h"
 #include "sampling_rows.h"
 
 #include <string.h>
@@ -154,7 +155,7 @@ double sampling_truncate(sampling_row *row, const sampling_options *options) {
         truncated = 1;
     }
     if (options->min_p > 0) {
-        double lowest = (double)row->maximum + row->temperature * sampling_logarithm(options->min_p);
+        double lowest = (double)row->maximum + row->temperature * exact_log(options->min_p);
         float floor = rounded_up(lowest);
         threshold = floor > threshold ? floor : threshold;
         truncated = 1;

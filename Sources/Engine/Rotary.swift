@@ -12,7 +12,7 @@ package struct RotaryFrequencies: Equatable {
 
     package init(config: ModelConfig) {
         let dimension = config.headDimension
-        let plain = (0..<(dimension / 2)).map { rotary_power(config.rotaryBase, -Double(2 * $0) / Double(dimension)) }
+        let plain = (0..<(dimension / 2)).map { exact_power(config.rotaryBase, -Double(2 * $0) / Double(dimension)) }
         switch config.rotaryScaling {
         case nil:
             frequencies = plain
@@ -21,10 +21,10 @@ package struct RotaryFrequencies: Equatable {
         case .llama3(let factor, let low, let high, let original):
             frequencies = plain.map { RotaryFrequencies.llama3($0, factor, low, high, Double(original)) }
         case .yarn(let factor, let fast, let slow, let original, let attentionFactor):
-            scale = attentionFactor ?? (factor > 1 ? 0.1 * sampling_logarithm(factor) + 1 : 1)
+            scale = attentionFactor ?? (factor > 1 ? 0.1 * exact_log(factor) + 1 : 1)
             let pair = { (rotations: Double) in
-                Double(dimension) * sampling_logarithm(Double(original) / (rotations * 2 * Double.pi))
-                    / (2 * sampling_logarithm(config.rotaryBase))
+                Double(dimension) * exact_log(Double(original) / (rotations * 2 * Double.pi))
+                    / (2 * exact_log(config.rotaryBase))
             }
             let first = max(floor(pair(fast)), 0)
             var last = min(ceil(pair(slow)), Double(dimension - 1))

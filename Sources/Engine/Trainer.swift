@@ -173,14 +173,25 @@ package final class Trainer {
             gradient_scale: Float(clipped ? options.gradientClip / norm : 1), beta1: Float(options.beta1),
             beta2: Float(options.beta2), epsilon: Float(options.epsilon),
             keep: Float(1 - learningRate * options.weightDecay),
-            step_size: Float(learningRate / (1 - pow(options.beta1, Double(updateCount)))),
-            second_scale: Float(1 / (1 - pow(options.beta2, Double(updateCount))).squareRoot()))
+            step_size: Float(learningRate / (1 - repeated(options.beta1, updateCount))),
+            second_scale: Float(1 / (1 - repeated(options.beta2, updateCount)).squareRoot()))
         state.update(
             trained.weights(of: model), trained.gradients, step: step, updateCount: updateCount,
             threads: model.threads)
         adapters?.merge(into: model.parameters, threads: model.threads)
         model.parameters.changed()
         return norm
+    }
+
+    /// base^count by multiplications alone: the same bits with every C library.
+    private func repeated(_ base: Double, _ count: Int) -> Double {
+        var (result, square, left) = (1.0, base, count)
+        while left > 0 {
+            if left & 1 == 1 { result *= square }
+            square *= square
+            left >>= 1
+        }
+        return result
     }
 
     private func gradientNorm() -> Double {

@@ -1,6 +1,6 @@
 // How much likelier the current policy makes a token than the policy that is compared with.
 
-import Glibc
+import CKernels
 
 /// Log-prob differences are held inside ±20 nats before they are exponentiated, so that no ratio overflows; outside,
 /// ratios are constant and their gradient is 0.
@@ -19,9 +19,9 @@ package func importanceRatio(logProb: Double, oldLogProb: Double) -> ImportanceR
 
 /// exp of a log-ratio in nats.
 package func importanceRatio(logRatio: Double) -> ImportanceRatio {
-    if logRatio > logRatioLimit { return ImportanceRatio(value: exp(logRatioLimit), derivative: 0) }
-    if logRatio < -logRatioLimit { return ImportanceRatio(value: exp(-logRatioLimit), derivative: 0) }
-    let value = exp(logRatio)
+    if logRatio > logRatioLimit { return ImportanceRatio(value: exact_exp(logRatioLimit), derivative: 0) }
+    if logRatio < -logRatioLimit { return ImportanceRatio(value: exact_exp(-logRatioLimit), derivative: 0) }
+    let value = exact_exp(logRatio)
     return ImportanceRatio(value: value, derivative: value)
 }
 

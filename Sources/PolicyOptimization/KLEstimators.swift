@@ -1,6 +1,6 @@
 // How far the policy has moved from the reference policy, estimated from sampled tokens.
 
-import Glibc
+import CKernels
 import Rollouts
 
 /// An estimate in nats and its derivative with respect to the current log-prob.
@@ -22,7 +22,7 @@ package func klEstimate(
     case .k1: return KLEstimate(value: held, derivative: slope)
     case .k2: return KLEstimate(value: held * held / 2, derivative: held * slope)
     // expm1 keeps the digits that e^(−d) − 1 loses near d = 0, where policies close to the reference live.
-    case .k3: return KLEstimate(value: expm1(-held) + held, derivative: -expm1(-held) * slope)
+    case .k3: return KLEstimate(value: exact_expm1(-held) + held, derivative: -exact_expm1(-held) * slope)
     }
 }
 

@@ -1,6 +1,6 @@
 // How a reward model learns from people's preferences: pairs and whole rankings.
 
-import Glibc
+import CKernels
 
 /// Mean of −log σ(chosen − rejected − margin) over pairs, with the share of pairs in the right order.
 /// Source: Bradley and Terry 1952; as a reward-model loss: InstructGPT, arXiv:2203.02155 eq. 1.
@@ -29,7 +29,7 @@ package func plackettLuceLoss(rankings: [[Double]]) -> (loss: Double, gradient: 
             let normalizer = logSumExp(scores[place...])
             loss += normalizer - scores[place]
             gradient[place] -= 1
-            for other in scores.indices[place...] { gradient[other] += exp(scores[other] - normalizer) }
+            for other in scores.indices[place...] { gradient[other] += exact_exp(scores[other] - normalizer) }
         }
         return (loss, gradient)
     }

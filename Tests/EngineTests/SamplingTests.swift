@@ -279,12 +279,6 @@ func `sampling frequencies follow the distribution`(temperature: Double, topK: I
         #expect(worst < 8e-8)
         #expect(sampling_exponential(set, 0) == 1)
     }
-    var x = 1e-300
-    while x < 1e300 {
-        #expect(abs(sampling_logarithm(x) - log(x)) < 1e-15 * (1 + abs(log(x))))
-        x *= 1.37
-    }
-    #expect(sampling_logarithm(1) == 0)
 }
 
 @Test func `the thread's rounding mode changes nothing`() {

@@ -3,11 +3,8 @@
 #pragma once
 #include <stdint.h>
 
-/// base^exponent of a positive base, |result| normal; relative error below 2e-15·(1 + |log result|). The same bits on
-/// every processor, as the table below.
-double rotary_power(double base, double exponent);
-
-/// Rows first ≤ p < last of `cosine` and `sine` (positions, half): scale·cos(p·frequency[i]) and the same of sin.
+/// Rows first ≤ p < last of `cosine` and `sine` (positions, half): scale·cos(p·frequency[i]) and the same of sin,
+/// the same bits on every processor.
 void rotary_table(float *cosine, float *sine, const double *frequency, double scale, int64_t half, int64_t first,
                   int64_t last);
 

@@ -73,6 +73,5 @@ void sampling_score_rows(
     sampling_instruction_set set, const float *logits, int64_t vocabulary, double temperature,
     const sampling_targets *targets, int64_t rows, void *scratch);
 
-// e^x of x in [−87, 0] as the kernels compute it, and the natural logarithm of a positive, normal double.
+// e^x of x in [−87, 0] as the kernels compute it.
 float sampling_exponential(sampling_instruction_set set, float x);
-double sampling_logarithm(double x);

@@ -4,6 +4,7 @@ import Engine
 import Foundation
 import Measurement
 import Rollouts
+import Tokenization
 import Weights
 
 /// Weights as a worker holds them.
@@ -59,6 +60,30 @@ struct BenchmarkModel {
             parameters.fill(from: snapshot, threads: threads)
         } else {
             parameters.changed()
+        }
+    }
+
+    /// As a worker has it at its start; random ids need none, the start-up time does.
+    static func tokenizer(of path: String) throws -> Tokenizer {
+        switch try ModelSource.open(path).tokenizer {
+        case .none: return Tokenizer.bytes()
+        case .huggingFace(let json, let configJSON, let template, let generation):
+            return try Tokenizer.huggingFace(
+                tokenizerJSON: json, configJSON: configJSON, chatTemplate: template,
+                generationConfigJSON: generation)
+        case .gguf(let fields):
+            func text(_ key: String) -> String? { fields["tokenizer." + key]?.string }
+            func identifier(_ key: String) -> Int32? {
+                fields["tokenizer.ggml." + key]?.integer.flatMap(Int32.init(exactly:))
+            }
+            return try Tokenizer.gguf(
+                model: text("ggml.model") ?? "", pre: text("ggml.pre") ?? "default",
+                tokens: fields["tokenizer.ggml.tokens"]?.strings ?? [],
+                tokenTypes: (fields["tokenizer.ggml.token_type"]?.integers ?? []).compactMap(Int32.init(exactly:)),
+                merges: fields["tokenizer.ggml.merges"]?.strings ?? [], bos: identifier("bos_token_id"),
+                eos: identifier("eos_token_id"), unknown: identifier("unknown_token_id"),
+                padding: identifier("padding_token_id"), addBOS: fields["tokenizer.ggml.add_bos_token"]?.bool,
+                chatTemplate: text("chat_template"))
         }
     }
 

@@ -6,7 +6,6 @@ import Foundation
 import Measurement
 import Rollouts
 import Tokenization
-import Weights
 
 struct RolloutMeasurement: ParsableCommand {
     static let name = "measure-rollout"
@@ -21,7 +20,7 @@ struct RolloutMeasurement: ParsableCommand {
         var readings = Readings()
         let model = try BenchmarkModel(
             path: options.model, threads: options.threads, precision: arithmetic.precision, for: .sampling)
-        let bench = SamplingBench(model, tokenizer: try Self.tokenizer(options.model))
+        let bench = SamplingBench(model, tokenizer: try BenchmarkModel.tokenizer(of: options.model))
         bench.sample(batch: 1, requests: [bench.request(0, prompt: workload.promptTokens, new: 1)])
         readings["startup"] = [seconds(since: started)]
         for batch in workload.batches {
@@ -90,30 +89,6 @@ struct RolloutMeasurement: ParsableCommand {
         let cost = Spread(switches)!.median
         readings["version_switch"] = [cost]
         readings["version_switch_over_step"] = [cost / usual]
-    }
-
-    /// As a worker has it at its start; random ids need none, the start-up time does.
-    private static func tokenizer(_ path: String) throws -> Tokenizer {
-        switch try ModelSource.open(path).tokenizer {
-        case .none: return Tokenizer.bytes()
-        case .huggingFace(let json, let configJSON, let template, let generation):
-            return try Tokenizer.huggingFace(
-                tokenizerJSON: json, configJSON: configJSON, chatTemplate: template,
-                generationConfigJSON: generation)
-        case .gguf(let fields):
-            func text(_ key: String) -> String? { fields["tokenizer." + key]?.string }
-            func identifier(_ key: String) -> Int32? {
-                fields["tokenizer.ggml." + key]?.integer.flatMap(Int32.init(exactly:))
-            }
-            return try Tokenizer.gguf(
-                model: text("ggml.model") ?? "", pre: text("ggml.pre") ?? "default",
-                tokens: fields["tokenizer.ggml.tokens"]?.strings ?? [],
-                tokenTypes: (fields["tokenizer.ggml.token_type"]?.integers ?? []).compactMap(Int32.init(exactly:)),
-                merges: fields["tokenizer.ggml.merges"]?.strings ?? [], bos: identifier("bos_token_id"),
-                eos: identifier("eos_token_id"), unknown: identifier("unknown_token_id"),
-                padding: identifier("padding_token_id"), addBOS: fields["tokenizer.ggml.add_bos_token"]?.bool,
-                chatTemplate: text("chat_template"))
-        }
     }
 }
 
