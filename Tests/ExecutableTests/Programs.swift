@@ -28,8 +28,9 @@ final class Ground {
         return place.appendingPathComponent(name)
     }
 
-    func start(_ name: String, _ arguments: [String]) throws -> Running {
-        try Running(Ground.program(name), arguments, in: folder)
+    /// - Parameter environment: beside this process's own.
+    func start(_ name: String, _ arguments: [String], environment: [String: String] = [:]) throws -> Running {
+        try Running(Ground.program(name), arguments, in: folder, environment: environment)
     }
 
     func run(_ name: String, _ arguments: [String]) throws -> Finished {
@@ -75,7 +76,9 @@ final class Running {
     private let outputPath: String
     private let errorPath: String
 
-    init(_ program: URL, _ arguments: [String], in folder: URL) throws {
+    init(
+        _ program: URL, _ arguments: [String], in folder: URL, environment: [String: String] = [:]
+    ) throws {
         let stem = folder.appendingPathComponent("out-\(UInt32.random(in: 0 ..< .max))").path
         outputPath = stem + ".out"
         errorPath = stem + ".err"
@@ -83,6 +86,7 @@ final class Running {
         process.executableURL = program
         process.arguments = arguments
         process.currentDirectoryURL = folder
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle(forWritingAtPath: outputPath)
         process.standardError = FileHandle(forWritingAtPath: errorPath)

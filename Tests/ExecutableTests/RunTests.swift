@@ -37,6 +37,24 @@ struct RunTests {
         #expect(again.status == 0 && again.output.contains("complete"))
     }
 
+    /// Written down on a processor with AVX2 and no AVX-512; sampling, learning from a lagging policy and a KL term
+    /// included. Whoever changes the arithmetic, the random numbers or the recipe on purpose writes down the new one.
+    @Test(arguments: [nil, "scalar"])
+    func `the weights of 24 steps are those of every other machine`(kernel: String?) throws {
+        let ground = try Ground()
+        let options = [
+            "schedule.steps=24", "schedule.lag=1", "algorithm.kl_coefficient=0.01", "evaluation.every_steps=0",
+        ]
+        let run = try ground.start(
+            "coordinator", ground.tiny("fixed", options.flatMap { ["--set", $0] }),
+            environment: kernel.map { ["ROOKERY_KERNEL": $0] } ?? [:]
+        ).finish(within: 240)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(
+            try ground.hashes("fixed").last
+                == "24 39277e966f41fdd62d52c852aa96d002057eb3e16a7b385ed7030bd18a6a0769")
+    }
+
     @Test func `an interrupted and a killed coordinator resume to the uninterrupted run's weights`() throws {
         let ground = try Ground()
         let more = ["--set", "schedule.steps=20", "--set", "evaluation.every_steps=0"]
