@@ -132,8 +132,8 @@ extension WorkerCore {
                 // Who is not let in hears nothing, whatever the reason.
                 note(
                     .warning,
-                    "no answer from the coordinator: it does not run, its ports are closed, or it lets in nobody without "
-                        + "an invitation that holds; trying again in \(wait.inSeconds) s")
+                    "no answer from the coordinator: it does not run, its ports are closed, or it lets in nobody "
+                        + "without an invitation that holds; trying again in \(wait.inSeconds) s")
                 outbox.append(.recreateSocket(after: wait))
             }
         }
