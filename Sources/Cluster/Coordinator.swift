@@ -45,7 +45,7 @@ package struct Coordinator: Sendable, Equatable {
         reference = start.reference
         accepted = start.accepted
         progress = RunProgress(options: options, checkpoint: start.checkpoint)
-        membership = Membership(options: options.cluster)
+        membership = Membership(options: options.cluster, drained: start.drained)
         rollouts = RolloutScheduler(vocabularyCount: start.vocabularyCount)
         verification = VerificationScheduler(options: options.cluster)
         buffer = RolloutBuffer(options: options, replayTokensLimit: start.replayTokensLimit)

@@ -31,6 +31,8 @@ package enum Effect: Equatable, Sendable {
 package enum Record: Equatable, Sendable, Codable {
     case workerJoined(name: String, host: String, roles: [WorkerRole])
     case workerLeft(name: String, reason: String)
+    /// The operator told this process to leave: it gets no work any more, from a restarted coordinator either.
+    case workerDrained(name: String)
     /// A group's completions were accepted.
     case completionsAccepted(Prompt, [Completion])
     /// A group's verdicts were accepted.

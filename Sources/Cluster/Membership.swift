@@ -40,7 +40,9 @@ struct Membership: Equatable, Sendable {
         case drained
     }
 
-    init(options: ClusterOptions) {
+    /// - Parameter drained: processes that were told to leave before, oldest first.
+    init(options: ClusterOptions, drained: [String] = []) {
+        self.drained = drained.suffix(Self.rememberedDrainsLimit)
         silenceLimit = .nanoseconds(
             Int64(options.heartbeatSeconds * Double(max(1, options.heartbeatsMissed)) * 1e9))
     }

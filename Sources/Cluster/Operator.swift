@@ -79,6 +79,7 @@ extension Coordinator {
         var answers: [String] = []
         for worker in meant where !worker.isDraining {
             membership.drain(worker.name)
+            persist(.workerDrained(name: worker.name))
             outbox.append(.retire(process: worker.hello.processIdentifier, host: worker.hello.host))
             let count = leaseCount(of: worker.name)
             let work = count == 0 ? "holds no lease" : "finishes \(Self.leases(count))"

@@ -14,6 +14,8 @@ package struct RunHistory: Equatable, Sendable {
     /// The newest trained step, which may be after the checkpoint.
     package private(set) var trainedStep = 0
     package private(set) var outcome: RunOutcome?
+    /// Worker processes that were told to leave, oldest first.
+    package private(set) var drained: [String] = []
     private var groups: [AcceptedGroup] = []
     private var places: [GroupKey: Int] = [:]
 
@@ -31,6 +33,8 @@ package struct RunHistory: Equatable, Sendable {
         switch record {
         case .workerJoined, .workerLeft:
             break
+        case .workerDrained(let name):
+            drained.append(name)
         case .completionsAccepted(let prompt, let completions):
             places[prompt.key] = groups.count
             groups.append(AcceptedGroup(prompt: prompt, completions: completions))
@@ -65,6 +69,7 @@ package struct RunHistory: Equatable, Sendable {
         start.policies = policies
         start.accepted = accepted
         start.evaluatedSteps = evaluatedSteps
+        start.drained = drained
         // Pre-training made another base policy than the fresh one.
         if let base = policies.first(where: { $0.version == .base }) { start.reference = base }
         if let checkpoint {

@@ -25,6 +25,8 @@ package struct RunStart: Equatable, Sendable {
     package var policies: [PolicyManifest]
     /// Groups of unfinished steps whose completions are stored: they are not sampled again.
     package var accepted: [AcceptedGroup]
+    /// Worker processes that were told to leave before this start, oldest first: they get no work.
+    package var drained: [String]
     /// Most tokens of trained steps that are kept for training them again should the learner be lost. Steps beyond it
     /// are sampled again, with the same result.
     package var replayTokensLimit: Int
@@ -35,8 +37,8 @@ package struct RunStart: Equatable, Sendable {
         run: String, checkpoint: Checkpoint, reference: PolicyManifest? = nil, welcome: Welcome,
         pretraining: PretrainingAssignment? = nil,
         evaluationPrompts: [Prompt] = [], evaluatedSteps: [Int] = [], leaseEpoch: UInt64 = 0,
-        policies: [PolicyManifest] = [], accepted: [AcceptedGroup] = [], replayTokensLimit: Int = 16_000_000,
-        vocabularyCount: Int? = nil
+        policies: [PolicyManifest] = [], accepted: [AcceptedGroup] = [], drained: [String] = [],
+        replayTokensLimit: Int = 16_000_000, vocabularyCount: Int? = nil
     ) {
         self.run = run
         self.checkpoint = checkpoint
@@ -48,6 +50,7 @@ package struct RunStart: Equatable, Sendable {
         self.leaseEpoch = leaseEpoch
         self.policies = policies
         self.accepted = accepted
+        self.drained = drained
         self.replayTokensLimit = replayTokensLimit
         self.vocabularyCount = vocabularyCount
     }

@@ -129,7 +129,11 @@ extension WorkerCore {
                 outbox.append(.recreateSocket(after: .zero))
             } else {
                 let wait = session.fail()
-                note(.warning, "no answer from the coordinator; trying again in \(wait.inSeconds) s")
+                // Who is not let in hears nothing, whatever the reason.
+                note(
+                    .warning,
+                    "no answer from the coordinator: it does not run, its ports are closed, or it lets in nobody "
+                        + "without an invitation that holds; trying again in \(wait.inSeconds) s")
                 outbox.append(.recreateSocket(after: wait))
             }
         }

@@ -40,7 +40,7 @@ package struct Journal: Equatable, Sendable {
             if steps.updateValue(Step(hash: metrics.weightsHash, groups: groups), forKey: metrics.step) != nil {
                 repetition = repetition ?? "step \(metrics.step) was trained twice"
             }
-        case .workerJoined, .workerLeft, .groupDropped, .checkpointed, .evaluated, .finished: break
+        case .workerJoined, .workerLeft, .workerDrained, .groupDropped, .checkpointed, .evaluated, .finished: break
         }
     }
 

@@ -5,7 +5,9 @@ import Rollouts
 import Runtime
 
 /// The workers see nothing of the head's folders: weights come and go over the encrypted blob socket. Each of the three
-/// does something that nobody else does: the run stands still without it, however fast it is, and must go on after.
+/// does something that nobody else does: the run stands still without it, however fast it is, and must go on after. In
+/// the first round the workers' hosts are cut off, in the second they die and join again with the same token; the head
+/// dies in both.
 package struct NamespaceJob {
     private static let run = "apart"
     private static let port = 5555
@@ -24,7 +26,7 @@ package struct NamespaceJob {
         var isSame = false
         defer { ground.remove(keeping: !isSame && Signals.received == 0) }
         let undisturbed = try ground.runUndisturbed()
-        ground.say("the run in three network namespaces: a head, a sampler that learns, a sampler that verifies")
+        ground.say("the run in three network namespaces: a head, a sampler that verifies, a learner")
         var hosts = try Hosts(ground, namespaces, run: Self.run, port: Self.port)
         let (counts, failure) = try lose(&hosts, ground, namespaces)
         var verdict = ChaosVerdict(
@@ -65,7 +67,8 @@ package struct NamespaceJob {
             if let due = healAt {
                 guard now >= due else { continue }
                 for worker in namespaces.workers { try namespaces.heal(worker) }
-                ground.say("after step \(newest): connected again")
+                try hosts.joinAgain()
+                ground.say("after step \(newest): it is there again")
                 healAt = nil
             }
             let next = (settings.steps - 3) * counts.total / planned
@@ -76,13 +79,21 @@ package struct NamespaceJob {
                 counts.add(.killCoordinator)
                 ground.say("after step \(newest): the head is killed and started again with --resume")
             } else {
-                let worker = namespaces.workers[counts.total % 3 - 1]
-                try namespaces.cut(worker)
-                counts.add(.partition)
+                let place = counts.total % 3 - 1
+                let name = namespaces.workers[place].name
                 let time = ChaosGround.lease * (1.5 + dice.share())
+                if counts.total / 3 % 2 == 0 {
+                    try namespaces.cut(namespaces.workers[place])
+                    counts.add(.partition)
+                    ground.say(
+                        String(format: "after step %d: %@ is cut off for %.1f s", newest, name, time.inSeconds))
+                } else {
+                    guard hosts.killWorker(place) else { continue }
+                    counts.add(place == 0 ? .killRollout : .killLearner)
+                    ground.say(
+                        String(format: "after step %d: %@ is killed, for %.1f s", newest, name, time.inSeconds))
+                }
                 healAt = now + time
-                ground.say(
-                    String(format: "after step %d: %@ is cut off for %.1f s", newest, worker.name, time.inSeconds))
             }
         }
         let status = hosts.head.status
@@ -94,6 +105,9 @@ package struct NamespaceJob {
 private struct Hosts {
     private(set) var head: OwnProcess
     private var workers: [OwnProcess] = []
+    /// Places of those that we killed and that have not joined again.
+    private var killed: [Int] = []
+    private var joins: [(name: String, command: [String])] = []
     private let ground: ChaosGround
     private let run: String
     private let command: [String]
@@ -107,23 +121,40 @@ private struct Hosts {
         let keys = ground.folder + "/keys"
         guard mkdir(keys, 0o700) == 0 else { throw FaultInjectionError("cannot make the folder `\(keys)`") }
         head = try ground.start(run, command, inside: prefix)
-        for (worker, roles) in zip(namespaces.workers, ["rollout,learner", "rollout,verifier"]) {
+        for (worker, roles) in zip(namespaces.workers, ["rollout,verifier", "learner"]) {
             let token = try Command.output([
                 ground.programs.coordinator, "invite", run, "--runs", ground.runs, "--role", roles, "--address",
                 "tcp://\(worker.headAddress):\(port)",
             ]).trimmingCharacters(in: .whitespacesAndNewlines)
-            workers.append(
-                try ground.launch(
-                    "worker-\(worker.name)",
-                    NamespaceGround.inside(worker.namespace, hiding: ground.runs) + [
-                        ground.programs.worker, "join", token, "--threads", "1", "--key-file",
-                        "\(keys)/\(worker.name).key",
-                    ]))
+            let inside = NamespaceGround.inside(worker.namespace, hiding: ground.runs)
+            let join = [
+                ground.programs.worker, "join", token, "--threads", "1", "--key-file", "\(keys)/\(worker.name).key",
+            ]
+            joins.append((name: "worker-\(worker.name)", command: inside + join))
+            workers.append(try ground.launch(joins[joins.count - 1].name, joins[joins.count - 1].command))
         }
     }
 
-    /// Nobody kills these: what ends other than with the run is a failure.
-    var failedWorker: OwnProcess? { workers.first { !$0.isRunning && !$0.isContent } }
+    /// One that ended other than with the run or by our hand.
+    var failedWorker: OwnProcess? {
+        workers.indices.first { !killed.contains($0) && !workers[$0].isRunning && !workers[$0].isContent }
+            .map { workers[$0] }
+    }
+
+    /// - Returns: whether it was there to be killed.
+    mutating func killWorker(_ place: Int) -> Bool {
+        guard workers[place].signal(SIGKILL) else { return false }
+        workers[place].waitForEnd(.seconds(10))
+        guard workers[place].endedBySignal else { return false }
+        killed.append(place)
+        return true
+    }
+
+    /// The command that a person would give again, for each worker that was killed.
+    mutating func joinAgain() throws(FaultInjectionError) {
+        for place in killed { workers[place] = try ground.launch(joins[place].name, joins[place].command) }
+        killed = []
+    }
 
     /// - Returns: whether it was there to be killed.
     mutating func killHead() throws(FaultInjectionError) -> Bool {

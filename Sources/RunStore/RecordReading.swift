@@ -31,6 +31,10 @@ struct RecordReader {
                     try row.integer("joined_sequence"),
                     .workerJoined(name: name, host: try row.text("host"), roles: try row.roles())
                 ))
+            // The column is missing in a store that an older program wrote and that is open for reading only.
+            if let drained = row["drained_sequence"] as DatabaseValue?, !drained.isNull {
+                found.append((try row.integer("drained_sequence"), .workerDrained(name: name)))
+            }
             if !(row["left_sequence"] as DatabaseValue).isNull {
                 let left = Cluster.Record.workerLeft(name: name, reason: try row.text("left_reason"))
                 found.append((try row.integer("left_sequence"), left))

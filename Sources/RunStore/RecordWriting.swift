@@ -34,6 +34,10 @@ struct RecordWriter {
                 WHERE id = (SELECT max(id) FROM workers WHERE name = ? AND left_sequence IS NULL)
                 """,
                 [now, sequence, StoredValue.text(reason), StoredValue.text(name)])
+        case .workerDrained(let name):
+            try run(
+                "UPDATE workers SET drained_sequence = ? WHERE id = (SELECT max(id) FROM workers WHERE name = ?)",
+                [sequence, StoredValue.text(name)])
         case .completionsAccepted(let prompt, let completions):
             try accept(prompt, completions)
         case .verdictsAccepted(let key, let verdicts):

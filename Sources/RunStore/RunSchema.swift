@@ -11,6 +11,9 @@ enum RunSchema {
         migrator.registerMigration("v1") { database in
             try database.execute(sql: version1)
         }
+        migrator.registerMigration("drains") { database in
+            try database.execute(sql: "ALTER TABLE workers ADD COLUMN drained_sequence INTEGER")
+        }
         return migrator
     }
 

@@ -17,7 +17,6 @@ extension Simulator {
         coordinator = Coordinator(options: scenario.options, start: start)
         coordinatorTickAt = nil
         drawnSteps = []
-        drained = []
         duplicateCount = 0
         tell(.start)
     }

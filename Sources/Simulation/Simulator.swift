@@ -82,7 +82,7 @@ package struct Simulator: Sendable {
     var violation: String?
     /// Steps whose prompts this coordinator's process asked for.
     var drawnSteps: [Int] = []
-    /// Names of workers that this coordinator was told to drain.
+    /// Names of workers that a coordinator was told to drain; one that is started again knows them too.
     var drained: [String] = []
     var duplicateCount = 0
     /// How often work on this group was made to fail: fewer times than would change the result.

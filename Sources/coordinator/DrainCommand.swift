@@ -9,8 +9,9 @@ struct DrainCommand: ParsableCommand {
         abstract: "Let a worker leave a running run: no new work, its leases are finished, then it ends.",
         discussion: """
             The worker ends with status 0 and the run goes on without it; a learner leaves a checkpoint behind. A \
-            local worker is not started again. WORKER is a name from `coordinator status`, or one from `coordinator \
-            workers`, which means all processes of that worker.
+            local worker is not started again. The run remembers it when the coordinator is started again; a worker \
+            that is started again by hand is another process and welcome. WORKER is a name from `coordinator status`, \
+            or one from `coordinator workers`, which means all processes of that worker.
             """)
 
     @Argument(help: ArgumentHelp("Name of the run.", valueName: "run"))

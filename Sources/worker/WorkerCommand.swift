@@ -62,7 +62,10 @@ struct JoinCommand: ParsableCommand {
     var coordinator: Int32?
 
     func validate() throws {
-        if (target == nil) == (tokenFile == nil) { throw ValidationError("Give a token, an address or --token-file.") }
+        if (target == nil) == (tokenFile == nil) {
+            let found = target.map { "\($0)` and --token-file: give one of them" }
+            throw ValidationError(found.map { "Found `" + $0 } ?? "Give a token, an address or --token-file.")
+        }
         if noRelay, relayPort != nil { throw ValidationError("--no-relay and --relay-port contradict each other.") }
     }
 

@@ -48,6 +48,15 @@ import Testing
         #expect(start.policies.last?.optimizer != nil, "the checkpoint's manifest replaces the step's")
     }
 
+    @Test func `who was told to leave is not asked to work after a restart`() {
+        let history = RunHistory([
+            .workerJoined(name: "a", host: "h", roles: [.rollout]), .workerDrained(name: "a"),
+            .workerJoined(name: "b", host: "h", roles: [.rollout]), .workerDrained(name: "b"),
+            .workerLeft(name: "a", reason: "drained by the operator"),
+        ])
+        #expect(history.resumed(fresh, leaseEpoch: 1).drained == ["a", "b"])
+    }
+
     @Test func `a dropped group is not accepted, and a group accepted again counts once`() {
         let history = RunHistory([
             completions(1, 0), .groupDropped(Samples.key(1, 0), reason: "its policy is void"), completions(1, 1),

@@ -74,6 +74,7 @@ enum TranscriptWords {
         case .workerJoined(let name, let host, let roles):
             "worker joined: \(name) on \(host), \(roles.map(\.rawValue).joined(separator: " "))"
         case .workerLeft(let name, let reason): "worker left: \(name), \(reason)"
+        case .workerDrained(let name): "worker drained: \(name)"
         case .completionsAccepted(let prompt, let completions):
             "completions of \(words(prompt.key)): \(completions.map(\.text).joined(separator: " | "))"
         case .verdictsAccepted(let key, let verdicts):

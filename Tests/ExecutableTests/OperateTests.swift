@@ -96,6 +96,43 @@ struct OperateTests {
         #expect(!FileManager.default.fileExists(atPath: ground.file("asked", "requests")))
     }
 
+    @Test func `a drain outlives the coordinator, and a worker started by hand takes it back`() throws {
+        let ground = try Ground()
+        let address = "ipc://\(ground.folder.path)/c"
+        let more = ["--set", "schedule.steps=4000", "--set", "evaluation.every_steps=0", "--listen", address]
+        let first = try ground.start("coordinator", ground.tiny("kept", more))
+        let join = ["join", address, "--role", "rollout", "--threads", "1"]
+        let joined = try ground.start("worker", join)
+        func isMine(_ name: String) -> Bool { name.contains("-\(joined.process.processIdentifier)-") }
+        try first.wait(within: 60) {
+            steps(ground, "kept") >= 2 && (try? workers(ground, "kept", "rollout"))?.contains(where: isMine) == true
+        }
+        // It cannot leave before the coordinator is gone.
+        joined.signal(SIGSTOP)
+        let name = try #require(try workers(ground, "kept", "rollout").first(where: isMine))
+        let drained = try command(ground, ["drain", "kept", name])
+        #expect(drained.status == 0 && drained.output.contains("no new work"), "\(drained.output) \(drained.errors)")
+        first.signal(SIGKILL)
+        #expect(try first.finish(within: 10).status == SIGKILL)
+
+        let stood = steps(ground, "kept")
+        let second = try ground.start("coordinator", ground.tiny("kept", more + ["--resume"]))
+        joined.signal(SIGCONT)
+        let left = try joined.finish(within: 60)
+        #expect(left.status == 0 && left.errors.contains("drained by the operator"), "\(left.errors)")
+        try second.wait(within: 60) { steps(ground, "kept") > stood }
+        let log = try String(contentsOfFile: ground.file("kept", "logs/coordinator.log"), encoding: .utf8)
+        #expect(log.components(separatedBy: "`\(name)` joined").count == 2, "\(log)")
+
+        let again = try ground.start("worker", join)
+        try second.wait(within: 60) {
+            let names = (try? workers(ground, "kept", "rollout")) ?? []
+            return names.contains { $0.contains("-\(again.process.processIdentifier)-") }
+        }
+        #expect(try command(ground, ["stop", "kept", "--now"]).status == 0)
+        #expect(try again.finish(within: 60).status == 0)
+    }
+
     @Test func `requests are for the run's owner alone, and what is none is removed and said`() throws {
         let ground = try Ground()
         let more = ["--set", "schedule.steps=4000", "--set", "evaluation.every_steps=0"]

@@ -77,6 +77,7 @@ let everyRecord: [Cluster.Record] = [
     .groupDropped(key(1, 2), reason: "no worker could sample it"),
     trained(1, groups: [key(1, 0)]),
     .completionsAccepted(prompt(key(1, 0, .evaluation)), completions(1)),
+    .workerDrained(name: "host-1"),
     .workerLeft(name: "host-1", reason: "goodbye"),
     .evaluated(evaluation(1)),
     checkpointed(1),
