@@ -11,6 +11,8 @@ package struct Scenario: Equatable, Sendable {
         case wide
         /// Many steps, sparse checkpoints.
         case long
+        /// Ten thousand workers, one step, a world that only delays: does the core's work stay bearable?
+        case vast
     }
 
     package var seed: UInt64
@@ -69,6 +71,30 @@ package struct Scenario: Equatable, Sendable {
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
         let spotCheck = dice.chance(0.7) ? 0 : dice.share()
         self.options.cluster.spotCheck = options.schedule.inflight ? 0 : spotCheck
+        if size == .vast { makeVast(workerCount: 10_000) }
+    }
+
+    /// A minute between heartbeats, as many workers need (ARCHITECTURE.md, section 8).
+    package mutating func makeVast(workerCount: Int) {
+        options.rollout.promptsPerStep = workerCount / 5
+        options.schedule.steps = 1
+        options.schedule.lag = 0
+        options.schedule.inflight = false
+        options.algorithm.dropEqualGroups = false
+        options.evaluation.everySteps = 0
+        options.cluster.heartbeatSeconds = 60
+        options.cluster.leaseSeconds = 120
+        options.cluster.spotCheck = 0
+        isPretrained = false
+        let learnerCount = max(1, workerCount / 1000)
+        let verifierCount = workerCount / 5 - learnerCount
+        workers =
+            Array(repeating: [.rollout], count: workerCount - verifierCount - learnerCount)
+            + Array(repeating: [.verifier], count: verifierCount)
+            + Array(repeating: [.learner], count: learnerCount)
+        slots = 1
+        faults = .none
+        badTime = .zero
     }
 
     private static func workers(_ size: Size, _ dice: inout SimulationDice) -> [[WorkerRole]] {
