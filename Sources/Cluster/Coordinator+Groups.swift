@@ -39,8 +39,11 @@ extension Coordinator {
         fileWorkers()
         let learner = training.running?.lease.worker
         func isFree(_ worker: Worker) -> Bool { worker.name != learner && worker.name != reserved }
-        let loads =
-            progress.isInflight
+        // Mostly nobody may load anything.
+        let loads: [PolicyPublication.Load] =
+            index.mayLoad.isEmpty
+            ? []
+            : progress.isInflight
             ? publication.loadsInFlight(
                 for: membership, index, isFree: isFree, isIdle: { rollouts.book.heldCount(of: $0.name) == 0 },
                 wanted: wantedInFlight)
@@ -69,16 +72,20 @@ extension Coordinator {
     /// Brings the index up to date with everything that has changed since the last time.
     private mutating func fileWorkers() {
         membership.wake(at: now)
-        for name in rollouts.book.takeChangedWorkers() + verification.book.takeChangedWorkers()
-            + gradients.book.takeChangedWorkers()
-        {
-            if let place = membership.index(of: name) { membership.touch(place) }
-        }
+        touch(rollouts.book.takeChangedWorkers())
+        touch(verification.book.takeChangedWorkers())
+        touch(gradients.book.takeChangedWorkers())
         if let touched = membership.takeTouched() {
             for place in touched { file(place) }
         } else {
             index.forgetAll()
             for place in membership.workers.indices { file(place) }
+        }
+    }
+
+    private mutating func touch(_ names: [String]) {
+        for name in names {
+            if let place = membership.index(of: name) { membership.touch(place) }
         }
     }
 

@@ -42,8 +42,8 @@ extension Coordinator {
         var isChanged = true
         while isChanged, !progress.isPaused {
             isChanged = openNextBatch()
-            for step in buffer.steps(after: progress.trainedStep) where !progress.isPaused {
-                isChanged = settle(step) || isChanged
+            for place in buffer.places(after: progress.trainedStep) where !progress.isPaused {
+                isChanged = settle(buffer.batches[place].step) || isChanged
             }
         }
     }

@@ -32,7 +32,9 @@ extension Coordinator {
         }
         for slot in verification.book.units.occupied {
             let key = verification.book.units[slot].key
-            if group(key)?.state != .verifying { return "emit everything: \(key.words) is judged, but does not wait for it" }
+            if group(key)?.state != .verifying {
+                return "emit everything: \(key.words) is judged, but does not wait for it"
+            }
             found.verifying += 1
         }
         guard found == expected else {

@@ -26,6 +26,7 @@ extension PolicyPublication {
         let index: WorkerIndex
         /// One by one: for checks, and to load.
         private(set) var taken: [Int] = []
+        /// The same; looked up, never iterated.
         private var isTaken: Set<Int> = []
         private(set) var holders: [Holders] = []
 

@@ -38,10 +38,11 @@ struct RolloutBuffer: Equatable, Sendable {
         }
         return batches.firstIndex { $0.step == step }
     }
-    /// Those that have batches, ascending.
-    func steps(after step: Int) -> [Int] {
-        let last = batches.reversed().prefix { $0.step > step }
-        return last.reversed().map(\.step)
+    /// Where the batches of the steps after this one are.
+    func places(after step: Int) -> Range<Int> {
+        var first = batches.count
+        while first > 0, batches[first - 1].step > step { first -= 1 }
+        return first..<batches.count
     }
     subscript(step: Int) -> StepBatch? { index(of: step).map { batches[$0] } }
 

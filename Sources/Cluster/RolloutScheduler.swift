@@ -95,7 +95,9 @@ struct RolloutScheduler: Equatable, Sendable {
                     && manifest(stock.version)?.weightsHash == stock.weightsHash
             }
             var skipped: [Int] = []
-            while stocks.contains(where: { !index.stocks[$0].free.isEmpty }), let slot = book.waiting.takeFirst(number) {
+            while stocks.contains(where: { !index.stocks[$0].free.isEmpty }),
+                let slot = book.waiting.takeFirst(number)
+            {
                 guard let chosen = preferred(slot, stocks, members, index, reservedPlace) else {
                     skipped.append(slot)
                     // Somebody else may be free for the next check; for a group there is nobody, nor for those after.

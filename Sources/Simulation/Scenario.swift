@@ -5,8 +5,10 @@ import Rollouts
 
 package struct Scenario: Equatable, Sendable {
     package enum Size: String, CaseIterable, Sendable {
-        /// A few workers, a few steps: most seeds per second.
+        /// A few workers, a few steps.
         case small
+        /// The same with fewer heartbeats, and half the time until the world heals: most seeds per second.
+        case brief
         /// Many workers.
         case wide
         /// Many steps, sparse checkpoints.
@@ -71,6 +73,12 @@ package struct Scenario: Equatable, Sendable {
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
         let spotCheck = dice.chance(0.7) ? 0 : dice.share()
         self.options.cluster.spotCheck = options.schedule.inflight ? 0 : spotCheck
+        if size == .brief {
+            // Dice of their own again.
+            var briefDice = SimulationDice(seed: seed ^ 0xB21E)
+            self.options.cluster.heartbeatSeconds = Double(briefDice.integer(1...4))
+            badTime = badTime / 2
+        }
         if size == .vast { makeVast(workerCount: 10_000) }
     }
 

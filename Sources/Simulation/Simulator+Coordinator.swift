@@ -71,7 +71,8 @@ extension Simulator {
     private mutating func checkInvariants() {
         guard let process = coordinator, process.core.hasChanged else { return }
         uncheckedCount += 1
-        guard process.core.isFinished || uncheckedCount > workers.count / Self.smallWorld else { return }
+        let pause = max(0, workers.count - Self.smallWorld.workers) / Self.smallWorld.more
+        guard process.core.isFinished || uncheckedCount > pause else { return }
         uncheckedCount = 0
         if let broken = process.core.violatedInvariant { fail(broken) }
     }

@@ -49,8 +49,9 @@ package struct Simulator {
         case weather
     }
 
-    /// Workers up to which the invariants are checked after every event.
-    static let smallWorld = 64
+    /// Workers up to which the invariants are checked after every event, and how many more there are for each event
+    /// between two checks.
+    static let smallWorld = (workers: 64, more: 8)
     /// After the world has healed, the run must complete within this.
     static let healingLimit = Duration.seconds(900)
     static let eventLimit = 2_000_000
