@@ -31,7 +31,7 @@ extension Coordinator {
         }
         failStep("`\(worker)`: \(reason)", by: worker, retryable: true)
         guard !progress.isStopping, !progress.isFinished else { return }
-        for group in disputed { 
+        for group in disputed {
             sampleAgain(group, of: step, because: "disputed by `\(worker)`", disputed: group.completions)
         }
         for sampler in accused {
@@ -65,7 +65,7 @@ extension Coordinator {
     /// - Parameter disputed: the completions that a learner disputes, if it is that.
     mutating func sampleAgain(_ group: TrackedGroup, of step: Int, because reason: String, disputed: [Completion]) {
         let key = group.prompt.key
-        abandonUnits { $0 == key }
+        abandonUnits(of: key)
         persist(.groupDropped(key, reason: reason))
         buffer.change(step) { batch in
             var open = TrackedGroup(prompt: group.prompt)
@@ -76,7 +76,7 @@ extension Coordinator {
             batch.closedAt = nil
         }
         rollouts.add(assignment(for: group.prompt))
-        if let sampler = group.sampler, let index = rollouts.book.index(of: key) {
+        if let sampler = group.sampler, let index = rollouts.book.slot(of: key) {
             rollouts.book.change(index) { $0.avoided = [sampler] }
         }
     }

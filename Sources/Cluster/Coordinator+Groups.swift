@@ -36,22 +36,25 @@ extension Coordinator {
     /// Gives out policies, then groups, then verifications.
     mutating func assignWork(except reserved: String?) {
         guard !progress.isFinished, !progress.isPaused, pretraining == nil else { return }
-        func mayLoad(_ worker: Worker) -> Bool {
-            worker.takesWork && worker.mayLoad(at: now) && !rollouts.needsItsPolicy(worker.name)
-                && training.running?.lease.worker != worker.name && worker.name != reserved
-                && gradients.book.heldCount(of: worker.name) == 0
-        }
-        let loads =
-            progress.isInflight
+        fileWorkers()
+        let learner = training.running?.lease.worker
+        func isFree(_ worker: Worker) -> Bool { worker.name != learner && worker.name != reserved }
+        // Mostly nobody may load anything.
+        let loads: [PolicyPublication.Load] =
+            index.mayLoad.isEmpty
+            ? []
+            : progress.isInflight
             ? publication.loadsInFlight(
-                for: membership.workers, ready: mayLoad, isFree: { rollouts.book.heldCount(of: $0.name) == 0 },
+                for: membership, index, isFree: isFree, isIdle: { rollouts.book.heldCount(of: $0.name) == 0 },
                 wanted: wantedInFlight)
             : publication.loads(
-                for: membership.workers, idle: mayLoad, demand: rollouts.demand(at: now),
-                checks: rollouts.checkDemand(at: now), ahead: newestIfSampled)
+                for: membership, index, isFree: isFree, demand: rollouts.demand(at: now),
+                checkedVersions: rollouts.checkedVersions(at: now), checks: { rollouts.checkDemand(at: now) },
+                ahead: newestIfSampled)
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
+        if !loads.isEmpty { fileWorkers() }
         let rolloutGrants = rollouts.assign(
-            to: membership.workers, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
+            to: membership, &index, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
             manifest: publication.manifest(of:))
         for grant in rolloutGrants {
             changeGroup(grant.assignment.prompt.key) { [now] batch, _ in
@@ -60,10 +63,39 @@ extension Coordinator {
             send(.rollout(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }
         let verificationGrants = verification.assign(
-            to: membership.workers, at: now, leaseLength: leaseLength, counter: &leases)
+            to: membership, &index, at: now, leaseLength: leaseLength, counter: &leases)
         for grant in verificationGrants {
             send(.verify(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }
+    }
+
+    /// Brings the index up to date with everything that has changed since the last time.
+    private mutating func fileWorkers() {
+        membership.wake(at: now)
+        touch(rollouts.book.takeChangedWorkers())
+        touch(verification.book.takeChangedWorkers())
+        touch(gradients.book.takeChangedWorkers())
+        if let touched = membership.takeTouched() {
+            for place in touched { file(place) }
+        } else {
+            index.forgetAll()
+            for place in membership.workers.indices { file(place) }
+        }
+    }
+
+    private mutating func touch(_ names: [String]) {
+        for name in names {
+            if let place = membership.index(of: name) { membership.touch(place) }
+        }
+    }
+
+    private mutating func file(_ place: Int) {
+        let worker = membership.workers[place]
+        let held = WorkerIndex.Held(
+            rollouts: rollouts.book.heldCount(of: worker.name), needsItsPolicy: rollouts.needsItsPolicy(worker.name),
+            verifications: verification.book.heldCount(of: worker.name),
+            gradients: gradients.book.heldCount(of: worker.name))
+        index.file(place, worker, held, at: now)
     }
 
     /// The newest version whose tokens an answer to this assignment may have.
@@ -98,7 +130,7 @@ extension Coordinator {
             return strike(worker, because: "sampled \(unit.key.words) unusably: \(fault)")
         }
         if unit.isCheck { return takeCheck(index, lease, completions, from: worker) }
-        _ = rollouts.book.remove(index)
+        rollouts.book.remove(index)
         cancelOther(unit.holder, than: lease)
         changeGroup(unit.key) { [now] batch, ordinal in
             batch.groups[ordinal].completions = completions
@@ -193,7 +225,7 @@ extension Coordinator {
         let isLast = !retryable || unit.failureCount + 1 >= RolloutScheduler.failureLimit
         if unit.isCheck, isLast, group(key)?.check == .open { return skipCheck(index) }
         guard retryable || unit.isCheck else {
-            _ = rollouts.book.remove(index)
+            rollouts.book.remove(index)
             changeGroup(key) { batch, ordinal in batch.groups[ordinal].state = .abandoned(reason: reason) }
             return persist(.groupDropped(key, reason: reason))
         }
@@ -245,15 +277,24 @@ extension Coordinator {
 
     /// Ends groups that will not be trained, wherever they are. Those that had a lease are cancelled.
     mutating func abandonUnits(where isAbandoned: (GroupKey) -> Bool) {
-        for index in rollouts.book.units.indices.reversed() where isAbandoned(rollouts.book.units[index].key) {
-            if let holder = rollouts.book.remove(index).holder {
-                send(.cancel(lease: holder.identifier), toWorker: holder.worker)
-            }
+        for slot in rollouts.book.slotsInOrder.reversed() where isAbandoned(rollouts.book.units[slot].key) {
+            abandon(rollouts.book.remove(slot).holder)
         }
-        for index in verification.book.units.indices.reversed() where isAbandoned(verification.book.units[index].key) {
-            if let holder = verification.book.remove(index).holder {
-                send(.cancel(lease: holder.identifier), toWorker: holder.worker)
-            }
+        for slot in verification.book.slotsInOrder.reversed() where isAbandoned(verification.book.units[slot].key) {
+            abandon(verification.book.remove(slot).holder)
         }
+    }
+
+    /// The same for one group.
+    mutating func abandonUnits(of key: GroupKey) {
+        for isCheck in [true, false] {
+            guard let slot = rollouts.book.slot(of: key, isCheck: isCheck) else { continue }
+            abandon(rollouts.book.remove(slot).holder)
+        }
+        if let slot = verification.book.slot(of: key) { abandon(verification.book.remove(slot).holder) }
+    }
+
+    private mutating func abandon(_ holder: Lease?) {
+        if let holder { send(.cancel(lease: holder.identifier), toWorker: holder.worker) }
     }
 }

@@ -117,16 +117,15 @@ extension Coordinator {
 
     /// Puts the worker's groups back in their places. A training order stays with it: its learner may come back.
     private mutating func releaseLeases(of worker: String, because reason: String, avoiding: Bool = false) {
-        for index in rollouts.book.indices(heldBy: worker) {
+        for index in rollouts.book.slots(heldBy: worker) {
             noteRelease(rollouts.book.units[index].holder, rollouts.book.units[index].key.words, reason)
             loseRollout(index, avoiding: avoiding)
         }
-        for index in gradients.book.indices(heldBy: worker) {
+        for index in gradients.book.slots(heldBy: worker) {
             noteRelease(gradients.book.units[index].holder, gradients.book.units[index].work.words, reason)
             loseGradient(index, avoiding: avoiding)
         }
-        // Settling removes a unit: from the last to the first, so that the indices stay right.
-        for index in verification.book.indices(heldBy: worker).reversed() {
+        for index in verification.book.slots(heldBy: worker).reversed() {
             let unit = verification.book.units[index]
             noteRelease(unit.holder, "verification of \(unit.key.words)", reason)
             loseVerification(index)
@@ -164,10 +163,8 @@ extension Coordinator {
             expired(lease, "training")
             failTraining("no progress for \(options.cluster.leaseSeconds) s", retryable: true)
         }
-        let latest = MonotonicTime(nanoseconds: now.nanoseconds - leaseLength.nanoseconds)
-        for index in membership.workers.indices {
-            guard case .loading(let manifest, let since) = membership.workers[index].policy, since <= latest
-            else { continue }
+        for index in membership.loads.due(at: aLeaseAgo) {
+            guard case .loading(let manifest, _) = membership.workers[index].policy else { continue }
             let name = membership.workers[index].name
             fault(
                 .policyRefused, "`\(name)` has not loaded version \(manifest.version.rawValue); asking again",

@@ -38,7 +38,9 @@ extension Coordinator {
     /// Checks that nobody here could make are let go, so that a run with one sampler goes on. A contested one stays
     /// open: of two answers one is a lie.
     mutating func advanceChecks() {
-        for index in rollouts.book.units.indices.reversed() where rollouts.book.units[index].isCheck {
+        // Two accounts at most are excluded from a check.
+        guard rollouts.book.checkCount > 0, membership.samplerAccountCount <= 2 else { return }
+        for index in rollouts.book.slotsInOrder.reversed() where rollouts.book.units[index].isCheck {
             let unit = rollouts.book.units[index]
             let hasCandidate = membership.workers.contains { worker in
                 worker.isSampler && !worker.isDraining && !unit.excluded.contains(Membership.account(of: worker.name))
@@ -67,11 +69,11 @@ extension Coordinator {
         counters.spotCheckCount += 1
         cancelOther(unit.holder, than: lease)
         if case .contested(let second, let other) = group.check {
-            _ = rollouts.book.remove(index)
+            rollouts.book.remove(index)
             return decide(group, against: second, other, by: worker, completions)
         }
         if completions == group.completions {
-            _ = rollouts.book.remove(index)
+            rollouts.book.remove(index)
             return changeGroup(key) { batch, ordinal in batch.groups[ordinal].check = .passed }
         }
         rollouts.book.release(index)
@@ -99,7 +101,7 @@ extension Coordinator {
             sampleAgain(group, of: key.step, because: "sampled in three ways", disputed: [])
             return pause(.spotCheck(key, workers: [group.sampler, second, third].compactMap(\.self)))
         }
-        abandonUnits { $0 == key }
+        abandonUnits(of: key)
         persist(.groupDropped(key, reason: "two others sample it otherwise"))
         persist(.completionsAccepted(group.prompt, other))
         changeGroup(key) { batch, ordinal in

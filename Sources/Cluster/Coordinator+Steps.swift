@@ -42,8 +42,8 @@ extension Coordinator {
         var isChanged = true
         while isChanged, !progress.isPaused {
             isChanged = openNextBatch()
-            for step in buffer.batches.map(\.step) where step > progress.trainedStep && !progress.isPaused {
-                isChanged = settle(step) || isChanged
+            for place in buffer.places(after: progress.trainedStep) where !progress.isPaused {
+                isChanged = settle(buffer.batches[place].step) || isChanged
             }
         }
     }
@@ -149,7 +149,7 @@ extension Coordinator {
                 changeGroup(group.prompt.key) { batch, ordinal in batch.groups[ordinal].state = .verifying }
             }
         case .rollouts(let key, _):
-            guard let index = rollouts.book.index(of: key) else { return }
+            guard let index = rollouts.book.slot(of: key) else { return }
             rollouts.book.change(index) { unit in
                 unit.failureCount = 0
                 unit.notBefore = .zero

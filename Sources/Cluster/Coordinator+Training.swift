@@ -21,6 +21,8 @@ extension Coordinator {
         }
         let next = progress.trainedStep + 1
         let isReady = pretraining != nil || (isEvaluated && buffer[next]?.isClosed == true)
+        // A learner that also samples is looked at only when it is needed as a learner.
+        guard isReady || membership.mereLearnerCount > 0 else { return nil }
         guard let learner = chosenLearner(from: base) else { return nil }
         prepareHelpers(of: learner.name, from: base)
         if learner.isAtWork(on: base) {
@@ -37,15 +39,25 @@ extension Coordinator {
 
     /// The learner that holds the optimizer state; else the one that is nearest to starting from the base policy.
     private func chosenLearner(from base: PolicyManifest) -> Worker? {
-        let workers = membership.workers
-        let learners = workers.indices.filter { workers[$0].isLearner && !workers[$0].isDraining }.map { workers[$0] }
-        if let holder = learners.first(where: { $0.hasLearned(base) }) { return holder.isReachable ? holder : nil }
+        let holder = membership.learned.first { place in
+            let worker = membership.workers[place]
+            return worker.isLearner && !worker.isDraining && worker.hasLearned(base)
+        }
+        if let holder { return membership.workers[holder].isReachable ? membership.workers[holder] : nil }
         func rank(_ worker: Worker) -> (Int, Int) {
             let isFaulty = worker.rests(at: now) || worker.policyFailureCount > 0
             let distance = worker.policy == .ready(base) ? 0 : worker.isLoading(base) ? 1 : 2
             return (isFaulty ? 1 : 0, distance)
         }
-        return learners.filter(\.isReachable).min { rank($0) < rank($1) }
+        var best: (place: Int, rank: (Int, Int))?
+        var next = membership.learners.next(from: 0)
+        while let place = next {
+            next = membership.learners.next(from: place + 1)
+            guard membership.workers[place].takesWork else { continue }
+            let rank = rank(membership.workers[place])
+            if best.map({ rank < $0.rank }) ?? true { best = (place, rank) }
+        }
+        return best.map { membership.workers[$0.place] }
     }
 
     /// - Parameters:
@@ -242,8 +254,9 @@ extension Coordinator {
     /// Stores the optimizer state of the newest weights, when their learner can be reached.
     mutating func saveCheckpoint() {
         guard let base = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))) else { return }
-        let holder = membership.workers.first { $0.hasLearned(base) }
-        if let holder, holder.isReachable { start(.save(step: progress.trainedStep), on: holder.name) }
+        guard let place = membership.learned.first(where: { membership.workers[$0].hasLearned(base) }) else { return }
+        let holder = membership.workers[place]
+        if holder.isReachable { start(.save(step: progress.trainedStep), on: holder.name) }
     }
 
     /// No worker has the optimizer state of the last trained step any more: back to the checkpoint. The batches since
@@ -252,9 +265,9 @@ extension Coordinator {
         let checkpoint = progress.checkpoint
         guard progress.trainedStep > checkpoint.step,
             let newest = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))),
-            !membership.workers.indices.contains(where: { index in
-                membership.workers[index].isLearner && membership.workers[index].hasLearned(newest)
-            })
+            membership.learned.first(where: { place in
+                membership.workers[place].isLearner && membership.workers[place].hasLearned(newest)
+            }) == nil
         else { return }
         fault(
             .steppedBack, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")

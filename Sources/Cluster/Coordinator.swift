@@ -17,11 +17,15 @@ package struct Coordinator: Sendable, Equatable {
     package private(set) var nextDeadline: MonotonicTime?
     /// What the last events made room for has not been looked at: the next event does so, and must come soon.
     package private(set) var isUnsettled = false
+    /// Whether the last event may have changed more than times and counts of work done.
+    package private(set) var hasChanged = false
     /// Effects of the event being handled; empty between events.
     var outbox: [Effect] = []
 
     var progress: RunProgress
     var membership: Membership
+    /// Of `membership`, up to date while work is given out.
+    var index = WorkerIndex()
     var rollouts: RolloutScheduler
     var verification: VerificationScheduler
     var buffer: RolloutBuffer
@@ -76,6 +80,7 @@ package struct Coordinator: Sendable, Equatable {
         case .storeFailed(let reason): failStore(reason)
         case .tick: break
         }
+        hasChanged = true
         if isMoreComing, !isSomethingDue, Self.isResult(event) {
             isUnsettled = true
         } else if isSomethingDue || isUnsettled || !Self.isHeartbeat(event) {
@@ -83,7 +88,10 @@ package struct Coordinator: Sendable, Equatable {
             isUnsettled = false
             expire()
             advance()
+            forgetTimesGoneBy()
             nextDeadline = soonestDeadline
+        } else {
+            hasChanged = false
         }
         defer { outbox = [] }
         return outbox
@@ -102,7 +110,7 @@ package struct Coordinator: Sendable, Equatable {
         if case .received(.heartbeat, _) = event { true } else { false }
     }
 
-    /// The earliest time, after now, at which something changes by itself. A round over all workers and open units.
+    /// The earliest time, after now, at which something changes by itself.
     private var soonestDeadline: MonotonicTime? {
         guard !progress.isFinished else { return nil }
         var next: MonotonicTime?
@@ -111,18 +119,21 @@ package struct Coordinator: Sendable, Equatable {
         }
         consider(membership.nextSilence)
         let leaseLength = leaseLength
-        for index in membership.workers.indices {
-            switch membership.workers[index].policy {
-            case .loading(_, let since): consider(since + leaseLength)
-            case .failed(_, let retryAt): consider(retryAt)
-            case .none, .ready: break
-            }
-        }
+        consider(membership.loads.first(after: aLeaseAgo).map { $0 + leaseLength })
+        consider(membership.retries.first(after: now))
         consider(training.running?.lease.deadline)
         consider(gradients.book.nextDeadline(after: now))
         consider(rollouts.book.nextDeadline(after: now))
         consider(verification.book.nextDeadline(after: now))
         return next
+    }
+
+    /// So that the first of each is one to come.
+    private mutating func forgetTimesGoneBy() {
+        membership.wake(at: now)
+        rollouts.book.wake(at: now)
+        verification.book.wake(at: now)
+        gradients.book.wake(at: now)
     }
 
     private mutating func receive(_ message: Message, from peer: PeerIdentifier) {
@@ -173,6 +184,8 @@ extension Coordinator {
 
     var leaseLength: Duration { .nanoseconds(Int64(options.cluster.leaseSeconds * 1e9)) }
 
+    var aLeaseAgo: MonotonicTime { MonotonicTime(nanoseconds: now.nanoseconds - leaseLength.nanoseconds) }
+
     mutating func send(_ message: Message, to peer: PeerIdentifier) {
         outbox.append(.send(message, to: peer))
     }
@@ -186,12 +199,10 @@ extension Coordinator {
     mutating func changeGroup(_ key: GroupKey, _ change: (inout StepBatch, Int) -> Void) {
         if key.purpose == .evaluation {
             evaluation.change { batch in
-                if batch.step == key.step, batch.groups.indices.contains(key.ordinal) { change(&batch, key.ordinal) }
+                if batch.step == key.step { batch.changeGroup(key.ordinal, change) }
             }
         } else {
-            buffer.change(key.step) { batch in
-                if batch.groups.indices.contains(key.ordinal) { change(&batch, key.ordinal) }
-            }
+            buffer.changeGroup(key.step, key.ordinal, change)
         }
     }
 

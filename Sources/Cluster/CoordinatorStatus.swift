@@ -75,6 +75,12 @@ extension Coordinator {
     }
 
     package var isFinished: Bool { progress.isFinished }
+    package var isPaused: Bool { progress.isPaused && progress.isStarted && !progress.isFinished }
+
+    /// Workers filed and units looked at so far: what the decisions who gets what have cost, whatever the time.
+    package var workCount: Int {
+        index.filingCount + rollouts.book.waiting.lookCount + verification.book.waiting.lookCount
+    }
 
     /// Results that came late or twice.
     package var duplicateCount: Int { counters.duplicateCount }

@@ -34,6 +34,7 @@ struct Evaluation: Equatable, Sendable {
             prompt.key = GroupKey(purpose: .evaluation, step: step, ordinal: ordinal)
             return TrackedGroup(prompt: prompt)
         }
+        batch.count()
         self.batch = batch
     }
 

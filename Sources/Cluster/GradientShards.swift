@@ -45,14 +45,14 @@ struct GradientShards: Equatable, Sendable {
         self.shared = shared
         for part in parts {
             let key = Self.key(step: shared.step, part.shards)
-            book.insert(LeaseBook.Unit(key: key, work: part)) { $0.key > key }
+            book.insert(LeaseBook.Unit(key: key, work: part), order: UnitOrder(key))
         }
     }
 
     /// Everything is done or given up. Returns the leases that were live, and the blobs that nobody needs any more.
     mutating func end() -> (leases: [Lease], blobs: [BlobReference]) {
         let result = (book.holders, shared?.blobs ?? [])
-        while !book.units.isEmpty { _ = book.remove(0) }
+        for slot in book.units.occupied { book.remove(slot) }
         shared = nil
         return result
     }
@@ -91,10 +91,11 @@ struct GradientShards: Equatable, Sendable {
     mutating func assign(
         to workers: [Worker], at now: MonotonicTime, leaseLength: Duration, counter: inout LeaseCounter
     ) -> [Grant] {
-        guard let shared else { return [] }
+        book.wake(at: now)
+        guard let shared, !book.waiting.isEmpty else { return [] }
         let able = workers.filter { isAble($0) }
         var grants: [Grant] = []
-        for index in book.units.indices where book.units[index].isWaiting(at: now) {
+        for index in book.slotsInOrder where book.units[index].isWaiting(at: now) {
             let avoided = book.units[index].avoided
             let willing = able.filter { !avoided.contains($0.name) }
             let idle = (willing.isEmpty ? able : willing).filter { book.heldCount(of: $0.name) == 0 }

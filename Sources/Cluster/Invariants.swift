@@ -10,80 +10,113 @@ extension Coordinator {
 
     /// The first invariant that does not hold, with what breaks it.
     package var violatedInvariant: String? {
-        for check in [
-            emitEverything, oneLiveHolderPerLease, noTokenTrainsPastTheStalenessBound, versionsOnlyGrow,
-            rolloutsOnlyAfterProof, noEffectsAfterStop,
-        ] {
-            if let violation = check() { return violation }
-        }
-        return nil
+        emitEverything() ?? oneLiveHolderPerLease() ?? noTokenTrainsPastTheStalenessBound() ?? versionsOnlyGrow()
+            ?? rolloutsOnlyAfterProof() ?? noEffectsAfterStop()
     }
 
     /// Every dispatched group is in exactly one place until it ends: with the rollout scheduler while it is sampled,
     /// with the verification scheduler while it is judged, nowhere once it is judged or abandoned.
     func emitEverything() -> String? {
-        let batches = buffer.batches + (evaluation.batch.map { [$0] } ?? [])
-        var samplingCount = 0
-        var verifyingCount = 0
-        for group in batches.flatMap(\.groups) {
-            let isSampled = rollouts.book.index(of: group.prompt.key) != nil
-            let isVerified = verification.book.index(of: group.prompt.key) != nil
-            let expected =
-                switch group.state {
-                case .sampling: (true, false)
-                case .verifying: (false, true)
-                case .judged, .abandoned: (false, false)
-                }
-            if (isSampled, isVerified) != expected {
-                return "emit everything: \(group.prompt.key.words) is \(group.state), but its sampling is "
-                    + "\(isSampled ? "open" : "closed") and its verification \(isVerified ? "open" : "closed")"
-            }
-            if group.state == .judged, group.verdicts.count != group.completions.count {
-                return "emit everything: \(group.prompt.key.words) has \(group.completions.count) completions and "
-                    + "\(group.verdicts.count) verdicts"
-            }
-            let isChecked = rollouts.book.index(of: group.prompt.key, isCheck: true) != nil
-            if isChecked != (group.check.isOpen && !group.isAbandoned) {
-                return "emit everything: \(group.prompt.key.words) has the check \(group.check), but its unit is "
-                    + (isChecked ? "open" : "closed")
-            }
-            samplingCount += (isSampled ? 1 : 0) + (isChecked ? 1 : 0)
-            verifyingCount += isVerified ? 1 : 0
+        var expected = UnitCounts()
+        for batch in buffer.batches {
+            if let violation = countUnits(of: batch, &expected) { return violation }
         }
-        guard samplingCount == rollouts.book.units.count, verifyingCount == verification.book.units.count else {
-            return "emit everything: units are open for groups that nobody tracks"
+        if let batch = evaluation.batch, let violation = countUnits(of: batch, &expected) { return violation }
+        // No two units have one name, so every group has its units if each unit has its group and none is missing.
+        var found = UnitCounts()
+        for slot in rollouts.book.units.occupied {
+            let (key, isCheck) = (rollouts.book.units[slot].key, rollouts.book.units[slot].isCheck)
+            let needs = group(key).map { isCheck ? $0.check.isOpen && !$0.isAbandoned : $0.state == .sampling } ?? false
+            if !needs { return "emit everything: \(key.words) is sampled or checked, but does not wait for it" }
+            if isCheck { found.checking += 1 } else { found.sampling += 1 }
+        }
+        for slot in verification.book.units.occupied {
+            let key = verification.book.units[slot].key
+            if group(key)?.state != .verifying {
+                return "emit everything: \(key.words) is judged, but does not wait for it"
+            }
+            found.verifying += 1
+        }
+        guard found == expected else {
+            return "emit everything: groups wait for \(expected), but open are \(found)"
+        }
+        return nil
+    }
+
+    /// Units that should be open, or are.
+    private struct UnitCounts: Equatable {
+        var sampling = 0
+        var verifying = 0
+        var checking = 0
+    }
+
+    private func countUnits(of batch: StepBatch, _ counts: inout UnitCounts) -> String? {
+        var openCount = 0
+        for ordinal in batch.groups.indices {
+            switch batch.groups[ordinal].state {
+            case .sampling: counts.sampling += 1
+            case .verifying: counts.verifying += 1
+            case .judged:
+                let (completions, verdicts) = (batch.groups[ordinal].completions, batch.groups[ordinal].verdicts)
+                if completions.count != verdicts.count {
+                    return "emit everything: \(batch.groups[ordinal].prompt.key.words) has \(completions.count) "
+                        + "completions and \(verdicts.count) verdicts"
+                }
+            case .abandoned: continue
+            }
+            if batch.groups[ordinal].check.isOpen { counts.checking += 1 }
+            if !batch.groups[ordinal].isEnded { openCount += 1 }
+        }
+        guard openCount == batch.openCount else {
+            return "emit everything: step \(batch.step) has \(openCount) open groups, but counts \(batch.openCount)"
         }
         return nil
     }
 
     /// A lease is live in one place, with one worker that is a member, and no worker holds more than its slots.
     func oneLiveHolderPerLease() -> String? {
-        var live = rollouts.book.holders + verification.book.holders
-        if let lease = training.running?.lease { live.append(lease) }
-        let identifiers = live.map(\.identifier).sorted()
-        if let pair = zip(identifiers, identifiers.dropFirst()).first(where: { $0 == $1 }) {
-            return "one live holder per lease: lease \(pair.0.rawValue) is live twice"
+        var live: [LeaseIdentifier] = []
+        if let lease = training.running?.lease {
+            live.append(lease.identifier)
+            if membership.index(of: lease.worker) == nil { return Self.orphan(lease) }
         }
-        if let orphan = live.first(where: { membership[$0.worker] == nil }) {
-            return "one live holder per lease: lease \(orphan.identifier.rawValue) is held by `\(orphan.worker)`, "
-                + "which is no member"
-        }
-        for worker in membership.workers {
-            let rolloutCount = rollouts.book.units.filter { $0.holder?.worker == worker.name }.count
-            let verificationCount = verification.book.units.filter { $0.holder?.worker == worker.name }.count
-            if rolloutCount != rollouts.book.heldCount(of: worker.name)
-                || verificationCount != verification.book.heldCount(of: worker.name)
-            {
-                return "one live holder per lease: the count of leases of `\(worker.name)` is wrong"
-            }
-            if rolloutCount > max(0, worker.hello.rolloutSlots)
-                || verificationCount > max(0, worker.hello.verificationSlots)
-            {
-                return "one live holder per lease: `\(worker.name)` holds \(rolloutCount) groups and "
-                    + "\(verificationCount) verifications, more than its slots"
-            }
+        let violation =
+            checkHolders(rollouts.book, "groups", &live) { $0.hello.rolloutSlots }
+            ?? checkHolders(verification.book, "verifications", &live) { $0.hello.verificationSlots }
+            ?? checkHolders(gradients.book, "parts of a gradient", &live) { _ in 1 }
+        if let violation { return violation }
+        live.sort()
+        for place in live.indices.dropFirst() where live[place] == live[place - 1] {
+            return "one live holder per lease: lease \(live[place].rawValue) is live twice"
         }
         return nil
+    }
+
+    private func checkHolders<Work>(
+        _ book: LeaseBook<Work>, _ what: String, _ live: inout [LeaseIdentifier], slotLimit: (Worker) -> Int
+    ) -> String? {
+        var count = 0
+        for slot in book.units.occupied {
+            guard let lease = book.units[slot].holder else { continue }
+            count += 1
+            live.append(lease.identifier)
+            guard let place = membership.index(of: lease.worker) else { return Self.orphan(lease) }
+            let held = book.slots(heldBy: lease.worker)
+            if !held.contains(slot) || book.place(of: lease.identifier) != .live(slot) {
+                return "one live holder per lease: lease \(lease.identifier.rawValue) of `\(lease.worker)` is not found"
+            }
+            if held.count > max(0, slotLimit(membership.workers[place])) {
+                return "one live holder per lease: `\(lease.worker)` holds \(held.count) \(what), more than its slots"
+            }
+        }
+        guard count == book.heldCount else {
+            return "one live holder per lease: \(count) \(what) are held, but counted are \(book.heldCount)"
+        }
+        return nil
+    }
+
+    private static func orphan(_ lease: Lease) -> String {
+        "one live holder per lease: lease \(lease.identifier.rawValue) is held by `\(lease.worker)`, which is no member"
     }
 
     /// Every batch is sampled with exactly the version that its step and the lag name; in flight, with none older.
@@ -93,9 +126,12 @@ extension Coordinator {
                 return "no token trains past the staleness bound: step \(batch.step) is sampled with version "
                     + "\(batch.version.rawValue), expected \(progress.version(for: batch.step).rawValue)"
             }
-            for completion in batch.groups.flatMap(\.completions)
-            where completion.versions.contains(where: { !progress.versions(for: batch.step).contains($0) }) {
-                return "no token trains past the staleness bound: step \(batch.step) has a token of another version"
+            let versions = progress.versions(for: batch.step)
+            for ordinal in batch.groups.indices {
+                for place in batch.groups[ordinal].completions.indices
+                where batch.groups[ordinal].completions[place].versions.contains(where: { !versions.contains($0) }) {
+                    return "no token trains past the staleness bound: step \(batch.step) has a token of another version"
+                }
             }
         }
         return nil
@@ -118,7 +154,8 @@ extension Coordinator {
 
     /// Whoever holds a rollout lease proved the hash of exactly that version.
     func rolloutsOnlyAfterProof() -> String? {
-        for unit in rollouts.book.units {
+        for slot in rollouts.book.units.occupied {
+            let unit = rollouts.book.units[slot]
             guard let holder = unit.holder, let worker = membership[holder.worker] else { continue }
             if unit.work.newer, case .loading(let manifest, _) = worker.policy, unit.work.admits(manifest.version) {
                 continue
@@ -131,7 +168,8 @@ extension Coordinator {
                     + "\(unit.work.version.rawValue) without having proved it"
             }
         }
-        for unit in gradients.book.units {
+        for slot in gradients.book.units.occupied {
+            let unit = gradients.book.units[slot]
             guard let holder = unit.holder, let worker = membership[holder.worker], let shared = gradients.shared
             else { continue }
             guard worker.name == shared.leader || worker.holds(shared.base) else {

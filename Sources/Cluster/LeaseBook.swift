@@ -23,10 +23,11 @@ struct LeaseCounter: Equatable, Sendable {
     }
 }
 
-/// Units of one kind of work, kept in the order in which they are given out.
+/// Units of one kind of work, and the order in which they are given out.
 ///
 /// A unit is: waiting → held → waiting (lease lost) → … → removed when its result is accepted. It has at most one
-/// holder. Former leases are remembered, so that a late result can still close an open unit.
+/// holder. Former leases are remembered, so that a late result can still close an open unit. A unit keeps its slot
+/// until it is removed. Nothing here costs more than O(log n) for one unit; `slotsInOrder` looks at all of them.
 struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     private static var formerLimit: Int { 16 }
 
@@ -38,8 +39,8 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     struct Unit: Equatable, Sendable {
         let key: GroupKey
         var work: Work
-        var holder: Lease?
-        var former: [Former] = []
+        fileprivate(set) var holder: Lease?
+        fileprivate(set) var former: [Former] = []
         /// Attempts that ended in a failure the worker reported.
         var failureCount = 0
         /// Leases lost with their worker or for want of progress.
@@ -52,6 +53,7 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         let isCheck: Bool
         /// Accounts of workers that must not have it.
         var excluded: [String] = []
+        fileprivate(set) var order = UnitOrder()
 
         init(key: GroupKey, work: Work, isCheck: Bool = false) {
             self.key = key
@@ -73,125 +75,190 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         let isCheck: Bool
     }
 
-    private(set) var units: [Unit] = []
-    /// The holders' leases in the order of `units`, for looking one up: thousands of units are many cache lines each.
-    private var live: [LeaseIdentifier] = []
-    /// Never given: see `LeaseCounter`.
-    private static var noLease: LeaseIdentifier { LeaseIdentifier(0) }
-    /// Which units there are; looked up, never iterated.
-    private var open: Set<Name> = []
-    /// Live leases per worker; looked up, never iterated.
-    private var heldCounts: [String: Int] = [:]
+    private(set) var units = Slots<Unit>()
+    /// Those that may be given out, by line.
+    var waiting = WaitingLines()
+    // Looked up, never iterated.
+    private var slots: [Name: Int] = [:]
+    /// Live and former leases of open units.
+    private var slotsByLease: [LeaseIdentifier: Int] = [:]
+    /// Slots that a worker holds, in the order in which it got them.
+    private var slotsByWorker: [String: [Int]] = [:]
+    /// By slot: live leases' deadlines; when units that wait for a time may be given out.
+    private var deadlines = DeadlineQueue()
+    private var delays = DeadlineQueue()
+    private var insertionCount: UInt64 = 0
+    private(set) var checkCount = 0
+    /// Live leases.
+    private(set) var heldCount = 0
+    /// Workers whose leases are others than at the last `takeChangedWorkers`.
+    private var changedWorkers: [String] = []
 
-    func heldCount(of worker: String) -> Int { heldCounts[worker] ?? 0 }
-    func index(of key: GroupKey, isCheck: Bool = false) -> Int? {
-        guard open.contains(Name(key: key, isCheck: isCheck)) else { return nil }
-        return units.firstIndex { $0.key == key && $0.isCheck == isCheck }
+    mutating func takeChangedWorkers() -> [String] {
+        defer { changedWorkers = [] }
+        return changedWorkers
     }
-    var holders: [Lease] { units.compactMap(\.holder) }
+
+    /// In the order in which they are given out. O(n log n).
+    var slotsInOrder: [Int] { inOrder(units.occupied) }
+    var holders: [Lease] { slotsInOrder.compactMap { units[$0].holder } }
+
+    func heldCount(of worker: String) -> Int { slotsByWorker[worker]?.count ?? 0 }
+    func slot(of key: GroupKey, isCheck: Bool = false) -> Int? { slots[Name(key: key, isCheck: isCheck)] }
 
     func place(of lease: LeaseIdentifier) -> Place {
-        guard lease != Self.noLease else { return .unknown }
-        if let index = live.firstIndex(of: lease) { return .live(index) }
-        for index in units.indices where units[index].former.contains(where: { $0.identifier == lease }) {
-            return .former(index)
-        }
-        return .unknown
+        guard let slot = slotsByLease[lease] else { return .unknown }
+        return units[slot].holder?.identifier == lease ? .live(slot) : .former(slot)
     }
 
     /// Whom an open unit's live or former lease was given to.
     func owner(of lease: LeaseIdentifier) -> String? {
         switch place(of: lease) {
-        case .live(let index): units[index].holder?.worker
-        case .former(let index): units[index].former.first { $0.identifier == lease }?.worker
+        case .live(let slot): units[slot].holder?.worker
+        case .former(let slot): units[slot].former.first { $0.identifier == lease }?.worker
         case .unknown: nil
         }
     }
 
-    mutating func insert(_ unit: Unit, before isLater: (Unit) -> Bool) {
-        precondition(index(of: unit.key, isCheck: unit.isCheck) == nil, "unit \(unit.key) is already open")
-        // Those that are later are the last ones; mostly there are none.
-        var place = units.count
-        while place > 0, isLater(units[place - 1]) { place -= 1 }
-        units.insert(unit, at: place)
-        live.insert(Self.noLease, at: place)
-        open.insert(Name(key: unit.key, isCheck: unit.isCheck))
+    /// - Parameter order: its insertion count is set here, so that equal ones are given out as they came.
+    mutating func insert(_ unit: Unit, order: UnitOrder) {
+        let name = Name(key: unit.key, isCheck: unit.isCheck)
+        precondition(slots[name] == nil, "unit \(unit.key) is already open")
+        insertionCount += 1
+        var unit = unit
+        unit.order = order
+        unit.order.insertion = insertionCount
+        let slot = units.insert(unit)
+        slots[name] = slot
+        if unit.isCheck { checkCount += 1 }
+        enqueue(slot)
     }
 
-    mutating func grant(_ index: Int, _ lease: Lease) {
-        precondition(units[index].holder == nil, "unit \(units[index].key) has a holder")
-        units[index].holder = lease
-        live[index] = lease.identifier
-        heldCounts[lease.worker, default: 0] += 1
+    mutating func grant(_ slot: Int, _ lease: Lease) {
+        precondition(units[slot].holder == nil, "unit \(units[slot].key) has a holder")
+        dequeue(slot)
+        units[slot].holder = lease
+        heldCount += 1
+        deadlines.set(slot, to: lease.deadline)
+        slotsByLease[lease.identifier] = slot
+        slotsByWorker[lease.worker, default: []].append(slot)
+        changedWorkers.append(lease.worker)
     }
 
     /// Takes the unit away from its holder; the unit stays open.
     @discardableResult
-    mutating func release(_ index: Int) -> Lease? {
-        guard let lease = units[index].holder else { return nil }
-        units[index].holder = nil
-        live[index] = Self.noLease
-        units[index].former.append(Former(identifier: lease.identifier, worker: lease.worker))
-        if units[index].former.count > Self.formerLimit { units[index].former.removeFirst() }
-        discount(lease.worker)
+    mutating func release(_ slot: Int) -> Lease? {
+        guard let lease = units[slot].holder else { return nil }
+        units[slot].holder = nil
+        deadlines.set(slot, to: nil)
+        units[slot].former.append(Former(identifier: lease.identifier, worker: lease.worker))
+        if units[slot].former.count > Self.formerLimit {
+            slotsByLease[units[slot].former.removeFirst().identifier] = nil
+        }
+        takeBack(slot, from: lease.worker)
+        enqueue(slot)
         return lease
     }
 
     /// The unit starts anew: answers under its former leases are of no use any more.
-    mutating func forgetFormerLeases(_ index: Int) { units[index].former = [] }
+    mutating func forgetFormerLeases(_ slot: Int) {
+        for former in units[slot].former { slotsByLease[former.identifier] = nil }
+        units[slot].former = []
+    }
 
-    mutating func remove(_ index: Int) -> Unit {
-        let unit = units.remove(at: index)
-        live.remove(at: index)
-        open.remove(Name(key: unit.key, isCheck: unit.isCheck))
-        if let lease = unit.holder { discount(lease.worker) }
+    @discardableResult
+    mutating func remove(_ slot: Int) -> Unit {
+        dequeue(slot)
+        forgetFormerLeases(slot)
+        let unit = units.remove(slot)
+        slots[Name(key: unit.key, isCheck: unit.isCheck)] = nil
+        if unit.isCheck { checkCount -= 1 }
+        if let lease = unit.holder {
+            deadlines.set(slot, to: nil)
+            slotsByLease[lease.identifier] = nil
+            takeBack(slot, from: lease.worker)
+        }
         return unit
     }
 
-    mutating func change(_ index: Int, _ change: (inout Unit) -> Void) {
-        let holder = units[index].holder
-        change(&units[index])
-        precondition(units[index].holder == holder, "holders change through grant and release only")
+    /// For everything but the holder.
+    mutating func change(_ slot: Int, _ change: (inout Unit) -> Void) {
+        let (lease, notBefore) = (units[slot].holder?.identifier, units[slot].notBefore)
+        change(&units[slot])
+        precondition(units[slot].holder?.identifier == lease, "holders change through grant and release only")
+        if lease == nil, units[slot].notBefore != notBefore {
+            dequeue(slot)
+            enqueue(slot)
+        }
     }
 
     /// - Returns: whether this is progress on a live lease of this worker.
     mutating func progress(of worker: String, _ report: LeaseProgress) -> Bool {
-        guard report.lease != Self.noLease, let index = live.firstIndex(of: report.lease),
-            let holder = units[index].holder, holder.worker == worker, report.unitsDone > holder.unitsDone
+        guard case .live(let slot) = place(of: report.lease), let holder = units[slot].holder,
+            holder.worker == worker, report.unitsDone > holder.unitsDone
         else { return false }
-        units[index].holder?.unitsDone = report.unitsDone
+        units[slot].holder?.unitsDone = report.unitsDone
         return true
     }
 
     /// A worker computes one thing at a time, so progress on one of its leases keeps all of them.
     mutating func extend(_ worker: String, to deadline: MonotonicTime) {
-        guard heldCount(of: worker) > 0 else { return }
-        for index in units.indices where units[index].holder?.worker == worker {
-            units[index].holder?.deadline = deadline
+        for slot in slotsByWorker[worker] ?? [] {
+            units[slot].holder?.deadline = deadline
+            deadlines.set(slot, to: deadline)
         }
     }
 
-    func indices(heldBy worker: String) -> [Int] {
-        heldCount(of: worker) == 0 ? [] : units.indices.filter { units[$0].holder?.worker == worker }
+    func slots(heldBy worker: String) -> [Int] {
+        let held = slotsByWorker[worker] ?? []
+        return held.count < 2 ? held : inOrder(held)
     }
 
-    func expired(at now: MonotonicTime) -> [Int] {
-        units.indices.filter { index in units[index].holder.map { $0.deadline <= now } ?? false }
-    }
+    func expired(at now: MonotonicTime) -> [Int] { inOrder(deadlines.due(at: now)) }
 
     /// The next time at which something here changes by itself, after `now`.
     func nextDeadline(after now: MonotonicTime) -> MonotonicTime? {
-        var next: MonotonicTime?
-        for index in units.indices {
-            let time = units[index].holder?.deadline ?? units[index].notBefore
-            if time > now { next = next.map { min($0, time) } ?? time }
-        }
-        return next
+        let (deadline, delay) = (deadlines.first(after: now), delays.first(after: now))
+        guard let deadline, let delay else { return deadline ?? delay }
+        return min(deadline, delay)
     }
 
-    private mutating func discount(_ worker: String) {
-        let count = heldCount(of: worker) - 1
-        precondition(count >= 0, "worker \(worker) holds fewer leases than it gives back")
-        heldCounts[worker] = count == 0 ? nil : count
+    /// Units whose time has come wait with the others.
+    mutating func wake(at now: MonotonicTime) {
+        guard let first = delays.first, first <= now else { return }
+        for slot in delays.due(at: now) {
+            delays.set(slot, to: nil)
+            waiting.add(slot, units[slot].order, isCheck: units[slot].isCheck)
+        }
+    }
+
+    /// Slots whose time has come and that `wake` has not seen.
+    func asleep(at now: MonotonicTime) -> [Int] { delays.due(at: now) }
+
+    private mutating func enqueue(_ slot: Int) {
+        if units[slot].notBefore > .zero {
+            delays.set(slot, to: units[slot].notBefore)
+        } else {
+            waiting.add(slot, units[slot].order, isCheck: units[slot].isCheck)
+        }
+    }
+
+    private mutating func dequeue(_ slot: Int) {
+        delays.set(slot, to: nil)
+        waiting.remove(slot)
+    }
+
+    private func inOrder(_ slots: [Int]) -> [Int] {
+        slots.count < 2 ? slots : slots.sorted { units[$0].order < units[$1].order }
+    }
+
+    private mutating func takeBack(_ slot: Int, from worker: String) {
+        changedWorkers.append(worker)
+        heldCount -= 1
+        guard let index = slotsByWorker[worker]?.firstIndex(of: slot) else {
+            preconditionFailure("worker \(worker) gives back a lease that it does not hold")
+        }
+        slotsByWorker[worker]?.remove(at: index)
+        if slotsByWorker[worker]?.isEmpty == true { slotsByWorker[worker] = nil }
     }
 }

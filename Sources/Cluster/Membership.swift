@@ -16,9 +16,28 @@ struct Membership: Equatable, Sendable {
 
     /// In order of joining.
     private(set) var workers: [Worker] = []
-    /// Places in `workers`; looked up, never iterated.
-    private var placesByName: [String: Int] = [:]
-    private var placesByPeer: [PeerIdentifier: Int] = [:]
+    /// When each joined, counted; parallel to `workers`, ascending.
+    private var arrivals: [UInt64] = []
+    private var arrivalCount: UInt64 = 0
+    /// Arrivals; looked up, never iterated.
+    private var arrivalsByName: [String: UInt64] = [:]
+    private var arrivalsByPeer: [PeerIdentifier: UInt64] = [:]
+    // Places of some of them. Kept by `file`.
+    private(set) var learners = PlaceSet()
+    /// Learners that do nothing else that needs a policy.
+    private(set) var mereLearnerCount = 0
+    /// Those with optimizer state.
+    private(set) var learned = PlaceSet()
+    private(set) var draining = PlaceSet()
+    /// When each was last heard, began to load, may try a failed load again, is rested.
+    private var hearings = DeadlineQueue()
+    private(set) var loads = DeadlineQueue()
+    private(set) var retries = DeadlineQueue()
+    private var rests = DeadlineQueue()
+    /// Samplers that are not draining, by account; looked up and counted, never iterated.
+    private var samplerCounts: [String: Int] = [:]
+    /// Places where something changed since `takeTouched`; nil: all of them, places moved.
+    private var touched: [Int]? = []
     private var strikes: [Strikes] = []
     /// Processes that were told to leave, oldest first.
     private var drained: [String] = []
@@ -47,8 +66,23 @@ struct Membership: Equatable, Sendable {
             Int64(options.heartbeatSeconds * Double(max(1, options.heartbeatsMissed)) * 1e9))
     }
 
-    func index(of name: String) -> Int? { placesByName[name] }
-    func index(at peer: PeerIdentifier) -> Int? { placesByPeer[peer] }
+    func index(of name: String) -> Int? { arrivalsByName[name].map(place(ofArrival:)) }
+    func index(at peer: PeerIdentifier) -> Int? { arrivalsByPeer[peer].map(place(ofArrival:)) }
+
+    private func place(ofArrival arrival: UInt64) -> Int {
+        var range = 0..<arrivals.count
+        // Nobody has left in between: then it is where it came to.
+        if let first = arrivals.first, arrival - first < arrivals.count, arrivals[Int(arrival - first)] == arrival {
+            return Int(arrival - first)
+        }
+        while range.count > 1 {
+            let middle = range.lowerBound + range.count / 2
+            range = arrivals[middle] <= arrival ? middle..<range.upperBound : range.lowerBound..<middle
+        }
+        precondition(arrivals[range.lowerBound] == arrival, "arrival \(arrival) has no place")
+        return range.lowerBound
+    }
+
     subscript(name: String) -> Worker? { index(of: name).map { workers[$0] } }
 
     /// For everything but its name and its connection.
@@ -57,7 +91,76 @@ struct Membership: Equatable, Sendable {
         let peer = workers[index].peer
         change(&workers[index])
         precondition(workers[index].name == name && workers[index].peer == peer, "`\(name)` changed its connection")
+        file(index)
     }
+
+    /// Makes what is known of the places right again after a change of this worker.
+    private mutating func file(_ place: Int) {
+        hearings.set(place, to: workers[place].lastHeard)
+        learned.set(place, workers[place].learned != nil)
+        draining.set(place, workers[place].isDraining)
+        rests.set(place, to: workers[place].restUntil)
+        switch workers[place].policy {
+        case .none, .ready:
+            loads.set(place, to: nil)
+            retries.set(place, to: nil)
+        case .loading(_, let since):
+            loads.set(place, to: since)
+            retries.set(place, to: nil)
+        case .failed(_, let retryAt):
+            loads.set(place, to: nil)
+            retries.set(place, to: retryAt)
+        }
+        touch(place)
+    }
+
+    /// Something that the schedulers look at has changed here.
+    mutating func touch(_ place: Int) {
+        guard let count = touched?.count else { return }
+        if count > 4 * workers.count + 64 { touched = nil } else { touched?.append(place) }
+    }
+
+    /// - Returns: places where something may have changed, some of them twice; nil: anything may have, everywhere.
+    mutating func takeTouched() -> [Int]? {
+        defer { touched = [] }
+        return touched
+    }
+
+    /// Touches those whose rest is over or who may try a failed load again.
+    mutating func wake(at now: MonotonicTime) {
+        for place in rests.due(at: now) {
+            rests.set(place, to: nil)
+            touch(place)
+        }
+        for place in retries.due(at: now) {
+            retries.set(place, to: nil)
+            touch(place)
+        }
+    }
+
+    private mutating func enter(_ worker: Worker) {
+        let place = workers.count
+        workers.append(worker)
+        arrivalCount += 1
+        arrivals.append(arrivalCount)
+        arrivalsByName[worker.name] = arrivalCount
+        if let peer = worker.peer { arrivalsByPeer[peer] = arrivalCount }
+        if worker.isLearner {
+            learners.set(place, true)
+            if !worker.isSampler { mereLearnerCount += 1 }
+        }
+        if worker.isSampler, !worker.isDraining { samplerCounts[Self.account(of: worker.name), default: 0] += 1 }
+        file(place)
+    }
+
+    private mutating func dropSampler(_ worker: Worker) {
+        let account = Self.account(of: worker.name)
+        let count = (samplerCounts[account] ?? 0) - 1
+        samplerCounts[account] = count > 0 ? count : nil
+    }
+
+    /// Accounts that have a sampler which is not draining.
+    var samplerAccountCount: Int { samplerCounts.count }
 
     mutating func greet(_ hello: Hello, from peer: PeerIdentifier, at now: MonotonicTime) -> Greeting {
         if let fault = Self.fault(in: hello) { return .refused(reason: fault) }
@@ -68,9 +171,7 @@ struct Membership: Equatable, Sendable {
         }
         guard let index = index(of: hello.worker) else {
             if drained.contains(hello.worker) { return .drained }
-            placesByName[hello.worker] = workers.count
-            placesByPeer[peer] = workers.count
-            workers.append(Worker(hello: hello, peer: peer, lastHeard: now))
+            enter(Worker(hello: hello, peer: peer, lastHeard: now))
             return .joined
         }
         let known = workers[index].hello
@@ -81,12 +182,14 @@ struct Membership: Equatable, Sendable {
                     + "process \(hello.processIdentifier) on \(hello.host) needs another one")
         }
         workers[index].lastHeard = now
+        hearings.set(index, to: now)
         if workers[index].peer == peer { return .repeated }
-        if let former = workers[index].peer { placesByPeer[former] = nil }
-        placesByPeer[peer] = index
+        if let former = workers[index].peer { arrivalsByPeer[former] = nil }
+        arrivalsByPeer[peer] = arrivals[index]
         workers[index].hello = hello
         workers[index].peer = peer
         workers[index].policy = .none
+        file(index)
         return .returned
     }
 
@@ -94,28 +197,47 @@ struct Membership: Equatable, Sendable {
     mutating func heard(_ peer: PeerIdentifier, at now: MonotonicTime) -> String? {
         guard let index = index(at: peer) else { return nil }
         workers[index].lastHeard = now
+        hearings.set(index, to: now)
         return workers[index].name
     }
 
     /// The connection is gone; the worker may come back until it has been silent for the whole window.
     mutating func disconnect(_ peer: PeerIdentifier) -> String? {
-        guard let index = placesByPeer.removeValue(forKey: peer) else { return nil }
+        guard let index = index(at: peer) else { return nil }
+        arrivalsByPeer[peer] = nil
         workers[index].peer = nil
+        file(index)
         return workers[index].name
     }
 
+    /// Those after it move up by one place: a short round over all of them.
     mutating func remove(_ name: String) {
-        workers.removeAll { $0.name == name }
-        placesByName = [:]
-        placesByPeer = [:]
-        for (place, worker) in workers.enumerated() {
-            placesByName[worker.name] = place
-            if let peer = worker.peer { placesByPeer[peer] = place }
-        }
+        guard let index = index(of: name) else { return }
+        let worker = workers.remove(at: index)
+        arrivals.remove(at: index)
+        arrivalsByName[name] = nil
+        if let peer = worker.peer { arrivalsByPeer[peer] = nil }
+        if worker.isLearner, !worker.isSampler { mereLearnerCount -= 1 }
+        if worker.isSampler, !worker.isDraining { dropSampler(worker) }
+        learners.close(index)
+        learned.close(index)
+        draining.close(index)
+        hearings.close(index)
+        loads.close(index)
+        retries.close(index)
+        rests.close(index)
+        touched = nil
+    }
+
+    /// A membership of these, in this order.
+    init(options: ClusterOptions, workers: [Worker]) {
+        self.init(options: options)
+        for worker in workers { enter(worker) }
     }
 
     /// The worker gets no more work, and this process is not let in again.
     mutating func drain(_ name: String) {
+        if let worker = self[name], worker.isSampler, !worker.isDraining { dropSampler(worker) }
         update(name) { $0.isDraining = true }
         if drained.contains(name) { return }
         if drained.count == Self.rememberedDrainsLimit { drained.removeFirst() }
@@ -130,12 +252,12 @@ struct Membership: Equatable, Sendable {
 
     func silent(at now: MonotonicTime) -> [String] {
         let latest = MonotonicTime(nanoseconds: now.nanoseconds - silenceLimit.nanoseconds)
-        return workers.indices.filter { workers[$0].lastHeard <= latest }.map { workers[$0].name }
+        return hearings.due(at: latest).map { workers[$0].name }
     }
 
     /// When the first of them will have been silent for too long, if it stays silent.
     var nextSilence: MonotonicTime? {
-        workers.indices.map { workers[$0].lastHeard }.min().map { $0 + silenceLimit }
+        hearings.first.map { $0 + silenceLimit }
     }
 
     /// Returns how many strikes the worker has.

@@ -100,7 +100,7 @@ extension Coordinator {
     private static func leases(_ count: Int) -> String { count == 1 ? "1 lease" : "\(count) leases" }
 
     private var openLeaseCount: Int {
-        rollouts.book.holders.count + verification.book.holders.count + gradients.book.holders.count
+        rollouts.book.heldCount + verification.book.heldCount + gradients.book.heldCount
             + (training.running == nil ? 0 : 1)
     }
 
@@ -112,7 +112,8 @@ extension Coordinator {
     /// Sends those who are drained and hold nothing any more on their way. A learner's optimizer state goes into a
     /// checkpoint first, so that the next learner goes on from there.
     mutating func advanceDraining() {
-        for worker in membership.workers where worker.isDraining && worker.isReachable {
+        if membership.draining.isEmpty { return }
+        for worker in membership.draining.all.map({ membership.workers[$0] }) where worker.isReachable {
             guard leaseCount(of: worker.name) == 0 else { continue }
             if progress.trainedStep > progress.checkpoint.step,
                 let newest = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))),

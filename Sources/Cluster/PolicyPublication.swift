@@ -22,11 +22,6 @@ struct PolicyPublication: Equatable, Sendable {
         var firstReadyAt: MonotonicTime?
     }
 
-    struct Load: Equatable {
-        var worker: String
-        var manifest: PolicyManifest
-    }
-
     /// - Parameter known: manifests from the store; those up to `base` are published with it.
     init(known: [PolicyManifest]) {
         expected = known
@@ -94,77 +89,6 @@ struct PolicyPublication: Equatable, Sendable {
         guard let times = times.first(where: { $0.version == version }), let ready = times.firstReadyAt
         else { return .zero }
         return ready - times.publishedAt
-    }
-
-    /// Which rollout workers to tell to load what: enough of them for each version with waiting groups, oldest version
-    /// first; the others load the one that is needed next.
-    /// - Parameters:
-    ///   - idle: rollout workers without leases that may load.
-    ///   - demand: waiting groups per version, ascending.
-    ///   - checks: waiting spot checks: each needs one worker that is none of these accounts.
-    ///   - ahead: what workers without groups load.
-    func loads(
-        for workers: [Worker], idle: (Worker) -> Bool, demand: [(version: PolicyVersion, count: Int)],
-        checks: [(version: PolicyVersion, excluded: [String])] = [], ahead: PolicyManifest?
-    ) -> [Load] {
-        let versions = demand.map(\.version) + checks.map(\.version)
-        if let ahead, versions.allSatisfy({ $0 == ahead.version }) {
-            let isAnyBehind = workers.indices.contains { index in
-                workers[index].isSampler && workers[index].provenVersion != ahead.version && workers[index].peer != nil
-            }
-            if !isAnyBehind { return [] }
-        }
-        var loads: [Load] = []
-        var placed = workers.indices.map { !workers[$0].isSampler || workers[$0].peer == nil }
-        for (version, excluded) in checks {
-            guard let manifest = manifest(of: version) else { continue }
-            let able = workers.indices.filter { index in
-                workers[index].isSampler && workers[index].peer != nil
-                    && !excluded.contains(Membership.account(of: workers[index].name))
-            }
-            if let holder = able.first(where: { workers[$0].holds(manifest) || workers[$0].isLoading(manifest) }) {
-                placed[holder] = true
-            } else if let free = able.first(where: { !placed[$0] && idle(workers[$0]) }) {
-                loads.append(Load(worker: workers[free].name, manifest: manifest))
-                placed[free] = true
-            }
-        }
-        for (version, count) in demand {
-            guard let manifest = manifest(of: version) else { continue }
-            var missing = count
-            for index in workers.indices where !placed[index] {
-                guard missing > 0, workers[index].holds(manifest) || workers[index].isLoading(manifest)
-                else { continue }
-                missing -= workers[index].hello.rolloutSlots
-                placed[index] = true
-            }
-            for index in workers.indices where !placed[index] && missing > 0 && idle(workers[index]) {
-                loads.append(Load(worker: workers[index].name, manifest: manifest))
-                missing -= workers[index].hello.rolloutSlots
-                placed[index] = true
-            }
-        }
-        if let ahead {
-            for index in workers.indices where !placed[index] && idle(workers[index]) {
-                guard !workers[index].holds(ahead) else { continue }
-                loads.append(Load(worker: workers[index].name, manifest: ahead))
-            }
-        }
-        return loads
-    }
-
-    /// In flight everyone takes the wanted policy: a newer one whatever is being sampled, an older one when nothing is.
-    /// - Parameters:
-    ///   - ready: rollout workers that may load.
-    ///   - isFree: those without leases.
-    func loadsInFlight(
-        for workers: [Worker], ready: (Worker) -> Bool, isFree: (Worker) -> Bool, wanted: PolicyManifest?
-    ) -> [Load] {
-        guard let wanted else { return [] }
-        return workers.filter { worker in
-            guard worker.isSampler, !worker.holds(wanted), ready(worker) else { return false }
-            return worker.provenVersion.map { $0 < wanted.version } ?? false || isFree(worker)
-        }.map { Load(worker: $0.name, manifest: wanted) }
     }
 
     /// How long to wait before a policy that failed to load is sent again: 1 s, 2 s, 4 s, … 32 s.

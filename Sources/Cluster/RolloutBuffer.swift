@@ -31,7 +31,19 @@ struct RolloutBuffer: Equatable, Sendable {
         precondition(promptsPerStep > 0, "rollout.prompts_per_step must be positive")
     }
 
-    func index(of step: Int) -> Int? { batches.firstIndex { $0.step == step } }
+    func index(of step: Int) -> Int? {
+        guard let first = batches.first else { return nil }
+        if batches.indices.contains(step - first.step), batches[step - first.step].step == step {
+            return step - first.step
+        }
+        return batches.firstIndex { $0.step == step }
+    }
+    /// Where the batches of the steps after this one are.
+    func places(after step: Int) -> Range<Int> {
+        var first = batches.count
+        while first > 0, batches[first - 1].step > step { first -= 1 }
+        return first..<batches.count
+    }
     subscript(step: Int) -> StepBatch? { index(of: step).map { batches[$0] } }
 
     /// Where the cursor stands for a batch after the last one; nil while that is undecided.
@@ -49,6 +61,12 @@ struct RolloutBuffer: Equatable, Sendable {
     mutating func change(_ step: Int, _ change: (inout StepBatch) -> Void) {
         guard let index = index(of: step) else { return }
         change(&batches[index])
+        batches[index].count()
+    }
+
+    mutating func changeGroup(_ step: Int, _ ordinal: Int, _ change: (inout StepBatch, Int) -> Void) {
+        guard let index = index(of: step) else { return }
+        batches[index].changeGroup(ordinal, change)
     }
 
     /// Decides what a batch needs next, and closes it when it needs nothing.
@@ -88,6 +106,7 @@ struct RolloutBuffer: Equatable, Sendable {
             tokenCount += batches[index].tokenCount
             if tokenCount > replayTokensLimit {
                 batches[index].groups = []
+                batches[index].count()
                 batches[index].isShed = true
             }
         }

@@ -35,94 +35,119 @@ struct RolloutScheduler: Equatable, Sendable {
     }
 
     private mutating func insert(_ unit: Unit) {
-        book.insert(unit) { Self.comesBefore(unit, $0) }
-    }
-
-    private static func comesBefore(_ left: Unit, _ right: Unit) -> Bool {
-        func rank(_ unit: Unit) -> Int { unit.key.purpose == .evaluation ? 0 : 1 }
-        return (left.work.version.rawValue, rank(left), left.key.step, left.key.ordinal)
-            < (right.work.version.rawValue, rank(right), right.key.step, right.key.ordinal)
+        let key = unit.key
+        book.insert(
+            unit,
+            order: UnitOrder(
+                line: Self.line(of: unit.work), major: key.purpose == .evaluation ? 0 : 1, minor: key.step,
+                ordinal: key.ordinal))
     }
 
     /// Waiting groups per version, versions ascending.
     func demand(at now: MonotonicTime) -> [(version: PolicyVersion, count: Int)] {
-        var demand: [(version: PolicyVersion, count: Int)] = []
-        for index in book.units.indices where book.units[index].isWaiting(at: now) && !book.units[index].isCheck {
-            let version = book.units[index].work.version
-            if demand.last?.version == version {
-                demand[demand.count - 1].count += 1
+        var counts: [(version: PolicyVersion, count: Int)] = []
+        func add(_ version: PolicyVersion, _ count: Int) {
+            if let index = counts.firstIndex(where: { $0.version == version }) {
+                counts[index].count += count
             } else {
-                demand.append((version, 1))
+                counts.append((version, count))
             }
         }
-        return demand
+        for line in book.waiting.counts where line.count > 0 { add(Self.version(ofLine: line.line), line.count) }
+        for slot in book.asleep(at: now) where !book.units[slot].isCheck { add(book.units[slot].work.version, 1) }
+        return counts.sorted { $0.version < $1.version }
     }
 
-    /// Waiting spot checks: the version each needs, and who must not make it.
+    /// The versions that waiting spot checks need.
+    func checkedVersions(at now: MonotonicTime) -> [PolicyVersion] {
+        if book.checkCount == 0 { return [] }
+        return book.waiting.counts.filter { $0.checkCount > 0 }.map { Self.version(ofLine: $0.line) }
+            + book.asleep(at: now).filter { book.units[$0].isCheck }.map { book.units[$0].work.version }
+    }
+
+    /// Waiting spot checks: the version each needs, and who must not make it. A round over all units.
     func checkDemand(at now: MonotonicTime) -> [(version: PolicyVersion, excluded: [String])] {
-        book.units.indices.filter { book.units[$0].isCheck && book.units[$0].isWaiting(at: now) }
+        if book.checkCount == 0 { return [] }
+        return book.slotsInOrder.filter { book.units[$0].isCheck && book.units[$0].isWaiting(at: now) }
             .map { (book.units[$0].work.version, book.units[$0].excluded) }
     }
 
+    /// Gives out what waits, in order, while somebody is free. O(log n) for each group given out and each spot check
+    /// that nobody free may make.
     /// - Parameters:
+    ///   - index: of these members; grants are entered.
     ///   - reserved: a worker that is being prepared for training and takes no groups.
     ///   - manifest: the published policy of a version.
     mutating func assign(
-        to workers: [Worker], except reserved: String?, at now: MonotonicTime, leaseLength: Duration,
-        counter: inout LeaseCounter, manifest: (PolicyVersion) -> PolicyManifest?
+        to members: Membership, _ index: inout WorkerIndex, except reserved: String?, at now: MonotonicTime,
+        leaseLength: Duration, counter: inout LeaseCounter, manifest: (PolicyVersion) -> PolicyManifest?
     ) -> [Grant] {
+        book.wake(at: now)
+        guard !book.waiting.isEmpty else { return [] }
+        let reservedPlace = reserved.flatMap(members.index(of:))
         var grants: [Grant] = []
-        guard book.units.indices.contains(where: { book.units[$0].isWaiting(at: now) }) else { return [] }
-        var free = workers.indices.map { index in
-            workers[index].isSampler && workers[index].takesWork && workers[index].name != reserved
-                ? workers[index].hello.rolloutSlots - book.heldCount(of: workers[index].name) : 0
-        }
-        // Groups come in order of version: the workers that hold it are found once for each.
-        var version: PolicyVersion?
-        var newer = false
-        var able: [Int] = []
-        for index in book.units.indices where book.units[index].isWaiting(at: now) {
-            let work = book.units[index].work
-            if work.version != version || work.newer != newer {
-                (version, newer) = (work.version, work.newer)
-                able = workers.indices.filter { place in
-                    guard free[place] > 0, let proven = workers[place].provenVersion, work.admits(proven)
-                    else { return false }
-                    return manifest(proven).map(workers[place].holds) ?? false
-                }
+        var line = book.waiting.line(after: nil)
+        while let number = line {
+            let version = Self.version(ofLine: number)
+            let stocks = index.stocks.indices.filter { place in
+                let stock = index.stocks[place]
+                return (Self.isNewer(line: number) ? version <= stock.version : version == stock.version)
+                    && manifest(stock.version)?.weightsHash == stock.weightsHash
             }
-            let avoided = book.units[index].avoided
-            let excluded = book.units[index].excluded
-            let allowed =
-                excluded.isEmpty ? able : able.filter { !excluded.contains(Membership.account(of: workers[$0].name)) }
-            guard let chosen = Self.preferred(allowed, workers, free, avoiding: avoided, at: now) else { continue }
-            let lease = Lease(identifier: counter.next(), worker: workers[chosen].name, deadline: now + leaseLength)
-            book.grant(index, lease)
-            free[chosen] -= 1
-            if free[chosen] == 0 { able.removeAll { $0 == chosen } }
-            grants.append(
-                Grant(worker: lease.worker, lease: lease.identifier, assignment: book.units[index].work))
+            var skipped: [Int] = []
+            while stocks.contains(where: { !index.stocks[$0].free.isEmpty }),
+                let slot = book.waiting.takeFirst(number)
+            {
+                guard let chosen = preferred(slot, stocks, members, index, reservedPlace) else {
+                    skipped.append(slot)
+                    // Somebody else may be free for the next check; for a group there is nobody, nor for those after.
+                    if book.units[slot].isCheck { continue } else { break }
+                }
+                let lease = Lease(
+                    identifier: counter.next(), worker: members.workers[chosen].name, deadline: now + leaseLength)
+                book.grant(slot, lease)
+                index.takeRolloutSlot(chosen)
+                grants.append(
+                    Grant(worker: lease.worker, lease: lease.identifier, assignment: book.units[slot].work))
+            }
+            for slot in skipped { book.waiting.putBack(slot, book.units[slot].order) }
+            line = book.waiting.line(after: number)
         }
         return grants
     }
 
-    /// Whether the worker samples what only the version it holds may sample.
-    func needsItsPolicy(_ worker: String) -> Bool {
-        book.indices(heldBy: worker).contains { !book.units[$0].work.newer }
+    /// Rested workers that did not fail here before the others; the most free slots first; then the longest joined.
+    private func preferred(
+        _ slot: Int, _ stocks: [Int], _ members: Membership, _ index: WorkerIndex, _ reserved: Int?
+    ) -> Int? {
+        let unit = book.units[slot]
+        let avoided = unit.avoided.compactMap(members.index(of:))
+        for isAvoided in avoided.isEmpty ? [false] : [false, true] {
+            for isResting in [false, true] {
+                var best: (place: Int, free: Int)?
+                for stock in stocks {
+                    let found = index.stocks[stock].free.first(resting: isResting) { place in
+                        place == reserved || avoided.contains(place) != isAvoided
+                            || (!unit.excluded.isEmpty
+                                && unit.excluded.contains(Membership.account(of: members.workers[place].name)))
+                    }
+                    guard let found else { continue }
+                    if best.map({ (-found.free, found.place) < (-$0.free, $0.place) }) ?? true { best = found }
+                }
+                if let best { return best.place }
+            }
+        }
+        return nil
     }
 
-    /// Rested workers that did not fail here before the others; the most free slots first; then the longest joined.
-    static func preferred(
-        _ able: [Int], _ workers: [Worker], _ free: [Int], avoiding avoided: [String], at now: MonotonicTime
-    ) -> Int? {
-        var best: (index: Int, rank: (Int, Int, Int))?
-        for index in able {
-            let isAvoided = !avoided.isEmpty && avoided.contains(workers[index].name)
-            let isResting = workers[index].restUntil.map { $0 > now } ?? false
-            let rank = (isAvoided ? 1 : 0, isResting ? 1 : 0, -free[index])
-            if best.map({ rank < $0.rank }) ?? true { best = (index, rank) }
-        }
-        return best?.index
+    /// Units that need the same of a worker wait in one line: exactly this version, or this one and newer ones.
+    private static func line(of work: RolloutAssignment) -> UInt64 { work.version.rawValue << 1 | (work.newer ? 1 : 0) }
+    private static func version(ofLine line: UInt64) -> PolicyVersion { PolicyVersion(line >> 1) }
+    private static func isNewer(line: UInt64) -> Bool { line & 1 == 1 }
+
+    /// Whether the worker samples what only the version it holds may sample.
+    func needsItsPolicy(_ worker: String) -> Bool {
+        book.slots(heldBy: worker).contains { !book.units[$0].work.newer }
     }
 
     /// What makes these completions unusable as an answer to this assignment; nil when nothing does.

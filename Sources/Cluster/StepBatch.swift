@@ -59,8 +59,11 @@ struct StepBatch: Equatable, Sendable {
     let position: Int
     /// Ordinals below this are asked for.
     var requestedCount = 0
-    /// In ordinal order; fewer than `requestedCount` while prompts are being drawn.
+    /// In ordinal order; fewer than `requestedCount` while prompts are being drawn. After changes other than by
+    /// `changeGroup`: `count`.
     var groups: [TrackedGroup] = []
+    /// Groups that have not ended.
+    private(set) var openCount = 0
     /// Every group has ended, and no more will be drawn.
     var isClosed = false
     /// Ordinals of the groups to train, ascending; set when closed.
@@ -81,9 +84,20 @@ struct StepBatch: Equatable, Sendable {
 
     var nextPosition: Int { position + requestedCount }
     var isDrawn: Bool { isShed || groups.count == requestedCount }
-    var isEnded: Bool { isDrawn && groups.indices.allSatisfy { groups[$0].isEnded } }
+    var isEnded: Bool { isDrawn && openCount == 0 }
     var tokenCount: Int {
         groups.reduce(0) { $0 + $1.prompt.tokens.count + $1.completions.reduce(0) { $0 + $1.tokens.count } }
+    }
+
+    /// Counts the open groups anew.
+    mutating func count() { openCount = groups.indices.count { !groups[$0].isEnded } }
+
+    /// Changes one group, and perhaps times of the batch; nothing where there is no such group.
+    mutating func changeGroup(_ ordinal: Int, _ change: (inout StepBatch, Int) -> Void) {
+        guard groups.indices.contains(ordinal) else { return }
+        let wasEnded = groups[ordinal].isEnded
+        change(&self, ordinal)
+        openCount += (wasEnded ? 1 : 0) - (groups[ordinal].isEnded ? 1 : 0)
     }
 
     /// Share of the completions that stayed without a verdict.

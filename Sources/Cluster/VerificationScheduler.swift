@@ -49,33 +49,46 @@ struct VerificationScheduler: Equatable, Sendable {
         for (place, verdict) in verdicts.enumerated() where verdict.outcome != .noVerdict { kept[place] = verdict }
         let work = VerificationWork(
             promptText: prompt.text, answer: prompt.answer, completions: completions.map(\.text), verdicts: kept)
-        book.insert(Unit(key: prompt.key, work: work)) { prompt.key < $0.key }
+        book.insert(Unit(key: prompt.key, work: work), order: UnitOrder(prompt.key))
     }
 
+    /// Gives out what waits, in order, while somebody is free. O(log n) for each group given out.
+    /// - Parameter index: of these members; grants are entered.
     mutating func assign(
-        to workers: [Worker], at now: MonotonicTime, leaseLength: Duration, counter: inout LeaseCounter
+        to members: Membership, _ index: inout WorkerIndex, at now: MonotonicTime, leaseLength: Duration,
+        counter: inout LeaseCounter
     ) -> [Grant] {
+        book.wake(at: now)
         var grants: [Grant] = []
-        guard book.units.indices.contains(where: { book.units[$0].isWaiting(at: now) }) else { return [] }
-        var free = workers.indices.map { index in
-            workers[index].isVerifier && workers[index].takesWork
-                ? workers[index].hello.verificationSlots - book.heldCount(of: workers[index].name) : 0
-        }
-        var able = workers.indices.filter { free[$0] > 0 }
-        for index in book.units.indices where book.units[index].isWaiting(at: now) {
-            let unit = book.units[index]
-            guard let chosen = RolloutScheduler.preferred(able, workers, free, avoiding: unit.avoided, at: now)
-            else { break }
-            let lease = Lease(identifier: counter.next(), worker: workers[chosen].name, deadline: now + leaseLength)
-            book.grant(index, lease)
-            free[chosen] -= 1
-            if free[chosen] == 0 { able.removeAll { $0 == chosen } }
+        while !index.verifiers.isEmpty, let line = book.waiting.line(after: nil),
+            let slot = book.waiting.takeFirst(line)
+        {
+            let unit = book.units[slot]
+            guard let chosen = Self.preferred(avoiding: unit.avoided, members, index) else {
+                preconditionFailure("there are free verifiers, but none for \(unit.key)")
+            }
+            let lease = Lease(
+                identifier: counter.next(), worker: members.workers[chosen].name, deadline: now + leaseLength)
+            book.grant(slot, lease)
+            index.takeVerificationSlot(chosen)
             let assignment = VerificationAssignment(
                 key: unit.key, promptText: unit.work.promptText, answer: unit.work.answer,
                 completions: unit.work.open.map { unit.work.completions[$0] })
             grants.append(Grant(worker: lease.worker, lease: lease.identifier, assignment: assignment))
         }
         return grants
+    }
+
+    /// As with rollouts.
+    private static func preferred(avoiding names: [String], _ members: Membership, _ index: WorkerIndex) -> Int? {
+        let avoided = names.compactMap(members.index(of:))
+        for isAvoided in avoided.isEmpty ? [false] : [false, true] {
+            for isResting in [false, true] {
+                let found = index.verifiers.first(resting: isResting) { avoided.contains($0) != isAvoided }
+                if let found { return found.place }
+            }
+        }
+        return nil
     }
 
     /// What makes these verdicts unusable as an answer for the unit; nil when nothing does.

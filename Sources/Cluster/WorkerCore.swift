@@ -24,6 +24,8 @@ package struct WorkerCore: Sendable, Equatable {
     private struct Gathered: Equatable, Sendable {
         var lease: LeaseIdentifier
         var groups: [CompletionGroup] = []
+        /// The greatest key among them: they come in order, so that seldom one must be looked for.
+        var last: GroupKey?
     }
 
     package init(hello: Hello) {
@@ -237,7 +239,12 @@ extension WorkerCore {
         if gathered?.lease != lease { gathered = Gathered(lease: lease) }
         guard let count = gathered?.groups.count, count < Self.gatheredLimit else { return }
         // A group that arrives twice is taken once.
-        if gathered?.groups.contains(where: { $0.prompt.key == group.prompt.key }) == true { return }
+        let key = group.prompt.key
+        if let last = gathered?.last, key <= last {
+            if gathered?.groups.contains(where: { $0.prompt.key == key }) == true { return }
+        } else {
+            gathered?.last = key
+        }
         gathered?.groups.append(group)
     }
 

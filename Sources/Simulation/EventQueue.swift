@@ -3,42 +3,64 @@
 import Rollouts
 
 struct EventQueue<Occurrence: Sendable>: Sendable {
+    /// The heap moves these; what happens stays where it is.
     private struct Entry: Sendable {
         var time: MonotonicTime
         var order: UInt64
-        var occurrence: Occurrence
-        func comesBefore(_ other: Entry) -> Bool { (time.nanoseconds, order) < (other.time.nanoseconds, other.order) }
+        var place: Int
+        @inline(__always)
+        func comesBefore(_ other: Entry) -> Bool {
+            time != other.time ? time < other.time : order < other.order
+        }
     }
     private var heap: [Entry] = []
     private var count: UInt64 = 0
+    private var occurrences: [Occurrence?] = []
+    /// Places of `occurrences` that are empty.
+    private var free: [Int] = []
 
     mutating func schedule(_ occurrence: Occurrence, at time: MonotonicTime) {
         count += 1
-        heap.append(Entry(time: time, order: count, occurrence: occurrence))
+        var place = occurrences.count
+        if let empty = free.popLast() {
+            place = empty
+            occurrences[place] = occurrence
+        } else {
+            occurrences.append(occurrence)
+        }
+        let entry = Entry(time: time, order: count, place: place)
+        heap.append(entry)
         var child = heap.count - 1
         while child > 0 {
             let parent = (child - 1) / 2
-            guard heap[child].comesBefore(heap[parent]) else { break }
-            heap.swapAt(child, parent)
+            guard entry.comesBefore(heap[parent]) else { break }
+            heap[child] = heap[parent]
             child = parent
         }
+        heap[child] = entry
     }
 
     mutating func next() -> (time: MonotonicTime, occurrence: Occurrence)? {
         guard let first = heap.first, let last = heap.popLast() else { return nil }
-        if !heap.isEmpty {
-            heap[0] = last
-            var parent = 0
-            while true {
-                var least = parent
-                for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count {
-                    if heap[child].comesBefore(heap[least]) { least = child }
-                }
-                if least == parent { break }
-                heap.swapAt(parent, least)
-                parent = least
-            }
+        if !heap.isEmpty { sift(last) }
+        guard let occurrence = occurrences[first.place].take() else {
+            preconditionFailure("occurrence \(first.order) was taken before")
         }
-        return (first.time, first.occurrence)
+        free.append(first.place)
+        return (first.time, occurrence)
+    }
+
+    /// Puts an entry where the first one was.
+    private mutating func sift(_ entry: Entry) {
+        var parent = 0
+        while true {
+            var child = 2 * parent + 1
+            guard child < heap.count else { break }
+            if child + 1 < heap.count, heap[child + 1].comesBefore(heap[child]) { child += 1 }
+            guard heap[child].comesBefore(entry) else { break }
+            heap[parent] = heap[child]
+            parent = child
+        }
+        heap[parent] = entry
     }
 }

@@ -5,12 +5,16 @@ import Rollouts
 
 package struct Scenario: Equatable, Sendable {
     package enum Size: String, CaseIterable, Sendable {
-        /// A few workers, a few steps: most seeds per second.
+        /// A few workers, a few steps.
         case small
+        /// The same with fewer heartbeats, and half the time until the world heals: most seeds per second.
+        case brief
         /// Many workers.
         case wide
         /// Many steps, sparse checkpoints.
         case long
+        /// Ten thousand workers, one step, a world that only delays: does the core's work stay bearable?
+        case vast
     }
 
     package var seed: UInt64
@@ -69,6 +73,36 @@ package struct Scenario: Equatable, Sendable {
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
         let spotCheck = dice.chance(0.7) ? 0 : dice.share()
         self.options.cluster.spotCheck = options.schedule.inflight ? 0 : spotCheck
+        if size == .brief {
+            // Dice of their own again.
+            var briefDice = SimulationDice(seed: seed ^ 0xB21E)
+            self.options.cluster.heartbeatSeconds = Double(briefDice.integer(1...4))
+            badTime = badTime / 2
+        }
+        if size == .vast { makeVast(workerCount: 10_000) }
+    }
+
+    /// A minute between heartbeats, as many workers need (ARCHITECTURE.md, section 8).
+    package mutating func makeVast(workerCount: Int) {
+        options.rollout.promptsPerStep = workerCount / 5
+        options.schedule.steps = 1
+        options.schedule.lag = 0
+        options.schedule.inflight = false
+        options.algorithm.dropEqualGroups = false
+        options.evaluation.everySteps = 0
+        options.cluster.heartbeatSeconds = 60
+        options.cluster.leaseSeconds = 120
+        options.cluster.spotCheck = 0
+        isPretrained = false
+        let learnerCount = max(1, workerCount / 1000)
+        let verifierCount = workerCount / 5 - learnerCount
+        workers =
+            Array(repeating: [.rollout], count: workerCount - verifierCount - learnerCount)
+            + Array(repeating: [.verifier], count: verifierCount)
+            + Array(repeating: [.learner], count: learnerCount)
+        slots = 1
+        faults = .none
+        badTime = .zero
     }
 
     private static func workers(_ size: Size, _ dice: inout SimulationDice) -> [[WorkerRole]] {

@@ -12,6 +12,8 @@ struct SimulatedNetwork: Sendable {
         let incarnation: Int
         /// Which coordinator process it leads to.
         let epoch: UInt64
+        /// What the coordinator's transport calls it.
+        let peer: PeerIdentifier
         var isOpen = true
         var clogged: (up: MonotonicTime, down: MonotonicTime) = (.zero, .zero)
         var last: (up: MonotonicTime, down: MonotonicTime) = (.zero, .zero)
@@ -19,14 +21,14 @@ struct SimulatedNetwork: Sendable {
     private(set) var connections: [Connection] = []
 
     mutating func connect(_ worker: Int, _ incarnation: Int, epoch: UInt64) -> Int {
-        connections.append(Connection(worker: worker, incarnation: incarnation, epoch: epoch))
-        return connections.count - 1
+        let index = connections.count
+        let peer = PeerIdentifier(bytes: (0..<4).map { UInt8(truncatingIfNeeded: index >> (24 - 8 * $0)) })
+        connections.append(Connection(worker: worker, incarnation: incarnation, epoch: epoch, peer: peer))
+        return index
     }
 
     subscript(index: Int) -> Connection { connections[index] }
-    func peer(_ index: Int) -> PeerIdentifier {
-        PeerIdentifier(bytes: (0..<4).map { UInt8(truncatingIfNeeded: index >> (24 - 8 * $0)) })
-    }
+    func peer(_ index: Int) -> PeerIdentifier { connections[index].peer }
     func index(of peer: PeerIdentifier) -> Int { peer.bytes.reduce(0) { $0 << 8 | Int($1) } }
 
     mutating func close(_ index: Int) { connections[index].isOpen = false }

@@ -4,8 +4,8 @@ import Cluster
 import Rollouts
 
 /// The shell does one thing at a time, in the order asked. What it does is scripted; what it holds (policy, learner) is
-/// changed only by what the core asked for.
-struct SimulatedWorker: Sendable {
+/// changed only by what the core asked for. A class, so that nobody copies its core by accident.
+final class SimulatedWorker {
     enum Step: Sendable {
         case load(PolicyManifest)
         case restartLearner(PolicyManifest)
@@ -17,7 +17,8 @@ struct SimulatedWorker: Sendable {
     let roles: [WorkerRole]
     /// Counts the processes that ran in this place; stale occurrences name an older one.
     private(set) var incarnation = 0
-    private(set) var core: WorkerCore?
+    private var core: WorkerCore?
+    private(set) var isAlive = false
     /// The connection its socket has at the moment; nil while there is none.
     var connection: Int?
     /// The time of the earliest tick that is scheduled.
@@ -40,16 +41,16 @@ struct SimulatedWorker: Sendable {
         self.roles = roles
     }
 
-    var isAlive: Bool { core != nil }
     var name: String { "w\(index).\(incarnation)" }
     var nextDeadline: MonotonicTime? { core?.nextDeadline }
 
-    mutating func start(slots: Int, at now: MonotonicTime) {
+    func start(slots: Int, at now: MonotonicTime) {
         incarnation += 1
         core = WorkerCore(
             hello: Hello(
                 protocolVersion: .current, worker: name, host: "host\(index)", processIdentifier: Int32(incarnation),
                 roles: roles, threads: 1, rolloutSlots: slots, verificationSlots: slots, kernel: "scripted"))
+        isAlive = true
         policy = nil
         learner = nil
         open = []
@@ -59,43 +60,44 @@ struct SimulatedWorker: Sendable {
         connection = nil
     }
 
-    mutating func kill() {
+    func kill() {
         core = nil
+        isAlive = false
         connection = nil
     }
 
-    mutating func handle(_ event: WorkerEvent, at now: MonotonicTime) -> [WorkerEffect] {
+    func handle(_ event: WorkerEvent, at now: MonotonicTime) -> [WorkerEffect] {
         core?.handle(event, at: now) ?? []
     }
 
     // MARK: the scripted shell
 
     /// When a step that takes this long, started after everything before it, is done.
-    mutating func occupy(for duration: Duration, at now: MonotonicTime) -> MonotonicTime {
+    func occupy(for duration: Duration, at now: MonotonicTime) -> MonotonicTime {
         busyUntil = max(busyUntil, now) + duration
         return busyUntil
     }
 
-    mutating func open(_ lease: LeaseIdentifier, _ order: WorkOrder) {
+    func open(_ lease: LeaseIdentifier, _ order: WorkOrder) {
         open.append(lease)
         if case .train = order { training = lease }
         if case .rollout = order { begunWith[lease] = policy?.version }
     }
 
     /// - Parameter isHalfDone: a training that is cut short may have changed the learner's state.
-    mutating func cancel(_ lease: LeaseIdentifier, isHalfDone: Bool) {
+    func cancel(_ lease: LeaseIdentifier, isHalfDone: Bool) {
         open.removeAll { $0 == lease }
         if isHalfDone, training == lease { learner = nil }
     }
 
-    mutating func load(_ manifest: PolicyManifest, keepingWeights: Bool = false) {
+    func load(_ manifest: PolicyManifest, keepingWeights: Bool = false) {
         let former = policy
         policy = manifest
         if keepingWeights, let former { policy?.weightsHash = former.weightsHash }
     }
 
     /// Returns what is wrong with being asked for this.
-    mutating func restartLearner(_ manifest: PolicyManifest) -> String? {
+    func restartLearner(_ manifest: PolicyManifest) -> String? {
         guard policy?.version == manifest.version, policy?.weightsHash == manifest.weightsHash else {
             return "\(name) is to restart its learner from a policy that it does not hold"
         }
@@ -111,7 +113,7 @@ struct SimulatedWorker: Sendable {
 
     /// Does the work at the moment it is done.
     /// - Parameter gradients: what lies in blobs.
-    mutating func finish(
+    func finish(
         _ lease: LeaseIdentifier, _ order: WorkOrder, gradients: inout [Digest: Digest]
     ) -> Result {
         guard open.contains(lease) else { return .cancelled }
@@ -159,7 +161,7 @@ struct SimulatedWorker: Sendable {
         }
     }
 
-    private mutating func gradient(
+    private func gradient(
         _ assignment: GradientAssignment, _ groups: [CompletionGroup], _ lease: LeaseIdentifier,
         _ gradients: inout [Digest: Digest]
     ) -> Result {
@@ -184,5 +186,5 @@ struct SimulatedWorker: Sendable {
     }
 
     /// Training failed half-way: its state is of no use.
-    mutating func breakLearner() { learner = nil }
+    func breakLearner() { learner = nil }
 }

@@ -3,6 +3,12 @@
 import Cluster
 import Rollouts
 
+/// In a class, so that nobody copies it by accident: a look at it would be a copy of all that it knows.
+final class CoordinatorProcess {
+    var core: Coordinator
+    init(_ core: Coordinator) { self.core = core }
+}
+
 extension Simulator {
     mutating func startCoordinator() {
         guard coordinator == nil else { return }
@@ -14,7 +20,7 @@ extension Simulator {
             ledger.restart()
         }
         isFirstStart = false
-        coordinator = Coordinator(options: scenario.options, start: start)
+        coordinator = CoordinatorProcess(Coordinator(options: scenario.options, start: start))
         coordinatorTickAt = nil
         drawnSteps = []
         duplicateCount = 0
@@ -25,13 +31,12 @@ extension Simulator {
     mutating func tell(_ first: Event) {
         var events = [first]
         while !events.isEmpty {
-            guard var core = coordinator else { return }
-            coordinator = nil
+            guard coordinator != nil else { return }
             let event = events.removeFirst()
             // As when several messages have arrived: what follows from this one waits for the next, or for the tick.
-            var effects = core.handle(event, at: now, isMoreComing: burstDice.chance(0.3))
-            if let broken = core.violatedInvariant { fail(broken) }
-            coordinator = core
+            let isMoreComing = burstDice.chance(0.3)
+            var effects = coordinator?.core.handle(event, at: now, isMoreComing: isMoreComing) ?? []
+            checkInvariants()
             trace.absorb(effects.count)
             say("coordinator ⇐ \(Narration.words(event))")
             ledger.answered(event, with: effects)
@@ -58,6 +63,17 @@ extension Simulator {
             if crashAt == effects.count { return crashCoordinator() }
         }
         scheduleCoordinatorTick()
+    }
+
+    /// After every event that may have changed what they are about. A look at all workers and groups: in a large world
+    /// after one event in so many that it costs as much as the rest, and after the last one.
+    private mutating func checkInvariants() {
+        guard let process = coordinator, process.core.hasChanged else { return }
+        uncheckedCount += 1
+        let pause = max(0, workers.count - Self.smallWorld.workers) / Self.smallWorld.more
+        guard process.core.isFinished || uncheckedCount > pause else { return }
+        uncheckedCount = 0
+        if let broken = process.core.violatedInvariant { fail(broken) }
     }
 
     private func isRecord(_ effect: Effect) -> Bool { if case .persist = effect { true } else { false } }
@@ -88,7 +104,12 @@ extension Simulator {
             for blob in blobs { gradients[blob.digest] = nil }
         case .finish(let outcome): finish(outcome)
         case .report, .reportEvaluation, .note, .answer: break
-        case .retire(let process, let host): drained.append("w\(host.dropFirst("host".count)).\(process)")
+        case .retire(let process, let host):
+            guard let worker = Int(host.dropFirst("host".count)) else {
+                fail("an unknown host is retired: \(host)")
+                break
+            }
+            drained.insert([worker, Int(process)])
         }
         return nil
     }
@@ -127,8 +148,9 @@ extension Simulator {
     }
 
     private mutating func scheduleCoordinatorTick() {
-        let settling = coordinator?.isUnsettled == true ? now + .milliseconds(1) : nil
-        guard let deadline = [settling, coordinator?.nextDeadline].compactMap(\.self).min() else { return }
+        let settling = coordinator?.core.isUnsettled == true ? now + .milliseconds(1) : nil
+        guard let known = coordinator?.core.nextDeadline ?? settling else { return }
+        let deadline = min(known, settling ?? known)
         if let tickAt = coordinatorTickAt, tickAt <= deadline { return }
         coordinatorTickAt = deadline
         queue.schedule(.coordinatorTicks(epoch: epoch), at: deadline)
@@ -144,7 +166,7 @@ extension Simulator {
         switch message {
         case .rollout, .verify:
             let link = network[connection]
-            if drained.contains("w\(link.worker).\(link.incarnation)") {
+            if !drained.isEmpty, drained.contains([link.worker, link.incarnation]) {
                 fail("a drained worker is given work: \(message)")
             }
         default: break
@@ -156,11 +178,11 @@ extension Simulator {
         for effect in effects {
             switch effect {
             case .note(let note):
-                if note.text.contains("given to another") { marks.hit(.leaseReleased) }
-                if note.text.contains("is refused") { marks.hit(.workerRefused) }
-                if note.text.contains("paused") { marks.hit(.paused) }
+                if note.text.says("given to another") { marks.hit(.leaseReleased) }
+                if note.text.says("is refused") { marks.hit(.workerRefused) }
+                if note.text.says("paused") { marks.hit(.paused) }
             case .send(.shutdown, _):
-                if coordinator?.isFinished == false { marks.hit(.drained) }
+                if coordinator?.core.isFinished == false { marks.hit(.drained) }
             case .persist(.completionsAccepted(_, let completions)):
                 if completions.contains(where: { Set($0.versions).count > 1 }) { marks.hit(.weightsChangedInFlight) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
@@ -174,8 +196,22 @@ extension Simulator {
             default: break
             }
         }
-        let count = coordinator?.duplicateCount ?? 0
+        let count = coordinator?.core.duplicateCount ?? 0
         if count > duplicateCount { marks.hit(.resultLateOrTwice, count - duplicateCount) }
         duplicateCount = count
+    }
+}
+
+extension String {
+    /// Whether these words are in it, byte by byte: every note of every event is looked at.
+    fileprivate func says(_ words: StaticString) -> Bool {
+        var text = self
+        return text.withUTF8 { bytes in
+            let count = words.utf8CodeUnitCount
+            guard bytes.count >= count else { return false }
+            return (0...bytes.count - count).contains { start in
+                (0..<count).allSatisfy { bytes[start + $0] == words.utf8Start[$0] }
+            }
+        }
     }
 }

@@ -11,6 +11,8 @@ package struct SimulationResult: Equatable, Sendable {
     /// Over everything that happened: equal for two simulations of one seed.
     package var traceHash: UInt64
     package var eventCount: Int
+    /// Workers and units that the last coordinator's decisions looked at.
+    package var workCount: Int
     package var simulatedTime: Duration
     package var marks: Marks
     package var made: Reference
@@ -30,23 +32,26 @@ package enum Sabotage: String, CaseIterable, Sendable {
     case forgetOptimizer = "forget-optimizer"
 }
 
-package struct Simulator: Sendable {
+package struct Simulator {
     enum Occurrence: Sendable {
         case coordinatorStarts
         case coordinatorTicks(epoch: UInt64)
         case operatorResumes(epoch: UInt64)
         case disconnected(PeerIdentifier, epoch: UInt64)
-        case arrivesUp(connection: Int, Message)
-        case arrivesDown(connection: Int, Message)
+        indirect case arrivesUp(connection: Int, Message)
+        indirect case arrivesDown(connection: Int, Message)
         case workerStarts(Int)
         case workerConnects(Int, incarnation: Int)
         /// The socket makes its connection anew by itself.
         case socketReconnects(Int, incarnation: Int, former: Int)
         case workerTicks(Int, incarnation: Int)
-        case stepDone(Int, incarnation: Int, SimulatedWorker.Step)
+        indirect case stepDone(Int, incarnation: Int, SimulatedWorker.Step)
         case weather
     }
 
+    /// Workers up to which the invariants are checked after every event, and how many more there are for each event
+    /// between two checks.
+    static let smallWorld = (workers: 64, more: 8)
     /// After the world has healed, the run must complete within this.
     static let healingLimit = Duration.seconds(900)
     static let eventLimit = 2_000_000
@@ -60,7 +65,9 @@ package struct Simulator: Sendable {
     var now = MonotonicTime.zero
     var network = SimulatedNetwork()
     var workers: [SimulatedWorker]
-    var coordinator: Coordinator?
+    var coordinator: CoordinatorProcess?
+    /// Events since the invariants were checked.
+    var uncheckedCount = 0
     var coordinatorTickAt: MonotonicTime?
     /// The coordinator's process: how many were started before.
     var epoch: UInt64 = 0
@@ -82,8 +89,8 @@ package struct Simulator: Sendable {
     var violation: String?
     /// Steps whose prompts this coordinator's process asked for.
     var drawnSteps: [Int] = []
-    /// Names of workers that a coordinator was told to drain; one that is started again knows them too.
-    var drained: [String] = []
+    /// Workers, with their incarnations, that a coordinator was told to drain; one that is started again knows them too.
+    var drained: Set<[Int]> = []
     var duplicateCount = 0
     /// How often work on this group was made to fail: fewer times than would change the result.
     var failureCounts: [GroupKey: Int] = [:]
@@ -139,7 +146,8 @@ package struct Simulator: Sendable {
         }
         return SimulationResult(
             seed: scenario.seed, failure: failure, finalWeights: ledger.steps.last?.metrics.weightsHash,
-            traceHash: trace.word, eventCount: eventCount, simulatedTime: now - .zero, marks: marks, made: ledger.made)
+            traceHash: trace.word, eventCount: eventCount, workCount: coordinator?.core.workCount ?? 0,
+            simulatedTime: now - .zero, marks: marks, made: ledger.made)
     }
 
     func say(_ text: @autoclosure () -> String) {
@@ -150,7 +158,7 @@ package struct Simulator: Sendable {
 
     private mutating func checkLiveness() {
         if isHealed, now - healedAt > Self.healingLimit {
-            let status = coordinator.map { "\($0.status)" } ?? "no coordinator"
+            let status = coordinator.map { "\($0.core.status)" } ?? "no coordinator"
             fail("the run did not complete within \(Self.healingLimit) after the world healed: \(status)")
         }
         if eventCount > Self.eventLimit { fail("more than \(Self.eventLimit) events") }

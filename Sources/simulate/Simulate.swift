@@ -24,7 +24,12 @@ struct Simulate: ParsableCommand {
     @Option(name: .long, help: "The first seed.")
     var first: UInt64 = 1
 
-    @Option(name: .long, help: "small, wide (many workers) or long (many steps).")
+    @Option(
+        name: .long,
+        help: """
+            small, brief (small with fewer heartbeats: the most seeds a second), wide (many workers), long (many \
+            steps) or vast (10,000 workers).
+            """)
     var scenario = Scenario.Size.small
 
     @Option(

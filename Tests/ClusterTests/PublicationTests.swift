@@ -19,7 +19,7 @@ import Testing
         _ publication: PolicyPublication, _ workers: [Worker], demand: [(UInt64, Int)]
     ) -> [String] {
         publication.loads(
-            for: workers, idle: { $0.mayLoad(at: .zero) },
+            for: workers,
             demand: demand.map { (version: PolicyVersion($0.0), count: $0.1) }, ahead: publication.newest
         ).map { "\($0.worker) \($0.manifest.version.rawValue)" }
     }

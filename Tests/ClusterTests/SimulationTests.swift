@@ -5,21 +5,46 @@ import Testing
 
 @Suite struct SimulationTests {
     private static let seeds: [(Scenario.Size, ClosedRange<UInt64>)] = [
-        (.small, 1...60), (.long, 1...8), (.wide, 1...12),
+        (.brief, 1...280), (.small, 1...20), (.long, 1...8), (.wide, 1...12),
     ]
 
-    @Test func `every seed completes with the weights of the undisturbed run, and every rare path is taken`() {
+    /// As many worlds at once as there are cores.
+    @Test func `every seed completes with the weights of the undisturbed run, and every rare path is taken`() async {
+        let worlds = Self.seeds.flatMap { size, range in range.map { (size, $0) } }
         var marks = Marks()
-        for (size, range) in Self.seeds {
-            for seed in range {
-                let result = Simulator.run(seed: seed, size: size)
-                marks.add(result.marks)
-                if let failure = result.failure {
-                    Issue.record("\(failure)\nsimulate --seeds 1 --first \(seed) --scenario \(size.rawValue)")
+        await withTaskGroup(of: SimulationResult.self) { group in
+            for (size, seed) in worlds {
+                group.addTask {
+                    let result = Simulator.run(seed: seed, size: size)
+                    if let failure = result.failure {
+                        Issue.record("\(failure)\nsimulate --seeds 1 --first \(seed) --scenario \(size.rawValue)")
+                    }
+                    return result
                 }
             }
+            for await result in group { marks.add(result.marks) }
         }
         #expect(marks.missed == [])
+    }
+
+    /// What one event costs is measured in workers filed and units looked at, not in time.
+    private func workPerEvent(workers count: Int, lag: Int) -> Double {
+        var scenario = Scenario(seed: 3, size: .vast)
+        scenario.makeVast(workerCount: count)
+        scenario.options.schedule.lag = lag
+        scenario.options.schedule.steps = 1 + lag
+        var simulator = Simulator(scenario, reference: nil)
+        let result = simulator.run()
+        #expect(result.failure == nil)
+        #expect(result.eventCount > 5 * count)
+        return Double(result.workCount) / Double(result.eventCount)
+    }
+
+    @Test(arguments: [0, 1]) func `an event of a thousand workers costs what one of a hundred costs`(_ lag: Int) {
+        let few = workPerEvent(workers: 100, lag: lag)
+        let many = workPerEvent(workers: 1000, lag: lag)
+        #expect(many < 1.5 * few, "\(many) a event with a thousand workers, \(few) with a hundred")
+        #expect(many < 4)
     }
 
     /// Courses of events that a core without one of its rules did not survive.

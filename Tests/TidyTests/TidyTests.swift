@@ -110,6 +110,27 @@ private func swiftFiles(under folder: String) throws -> [SourceFile] {
     }
 }
 
+/// With ten thousand workers a round over them costs more than all the rest of an event: `WorkerIndex` and the sets of
+/// `Membership` find them instead. These rounds are for what happens seldom.
+@Test func `the core looks at all workers only when something rare happens`() throws {
+    let allowed = [
+        "Coordinator+Groups.swift": 1,  // filing all of them after one has left
+        "Coordinator+Policies.swift": 1,  // weights are void
+        "Coordinator+SpotChecks.swift": 2,  // a check that perhaps nobody can make; a liar
+        "Coordinator+Steps.swift": 1,  // the end
+        "CoordinatorStatus.swift": 2,  // somebody asks
+    ]
+    let ways = ["filter", "contains", "map", "first", "min", "max", "indices", "reduce", "enumerated"]
+    let rounds = ["in membership.workers"] + ways.map { "membership.workers.\($0)" }
+    for file in try swiftFiles(under: "Sources") where file.target == "Cluster" {
+        let name = file.path.split(separator: "/").last.map(String.init) ?? ""
+        let found = file.lines.filter { line in
+            rounds.contains { line.contains($0) } && !line.contains("membership.workers[")
+        }
+        #expect(found.count <= allowed[name] ?? 0, "\(file.path): \(found)")
+    }
+}
+
 @Test func `no left-overs`() throws {
     for file in try swiftFiles(under: "Sources") {
         for (index, line) in file.lines.enumerated() {
