@@ -17,7 +17,7 @@ import Testing
     #expect(use.share(at: end) > 0)
     #expect(use.share(at: end + .seconds(3600)) < use.share(at: end) || end - start < .milliseconds(1))
     let words = use.words(steps: 4, at: start + .seconds(2))
-    #expect(words.hasPrefix("the coordinator's own processor time: 0.0"))
+    #expect(words.hasPrefix("the coordinator's own processor time: "))
     #expect(words.contains(" s in 2 s, "))
     #expect(words.hasSuffix(" ms a step"))
     #expect(!use.words(steps: 0, at: end).contains("a step"))
