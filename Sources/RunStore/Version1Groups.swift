@@ -17,7 +17,8 @@ struct Version1Groups {
                 .map { try completion($0, of: key, isCompacted: isCompacted) }
             try database.execute(
                 sql: """
-                    INSERT INTO groups (id, sequence, compacted, source, prompt_text, answer, prompt_tokens, completions)
+                    INSERT INTO groups (id, sequence, compacted, source, prompt_text, answer, prompt_tokens,
+                        completions)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [

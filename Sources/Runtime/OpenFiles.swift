@@ -24,7 +24,7 @@ enum OpenFiles {
     static func warning(limit: Int) -> String? {
         let workers = max(0, (limit - own) / 2)
         guard workers < 1000 else { return nil }
-        return "this system lets the coordinator hold \(limit) open files, which is about \(workers) workers; for more, "
-            + "run `ulimit -n \(2 * 5000 + own)` first (as root, or raise the hard limit)"
+        return "this system lets the coordinator hold \(limit) open files, which is about \(workers) workers; "
+            + "for more, run `ulimit -n \(2 * 5000 + own)` first (as root, or raise the hard limit)"
     }
 }
