@@ -52,6 +52,8 @@ package struct PeerIdentifier: Hashable, Comparable, Sendable, Codable, CustomSt
     package init(bytes: [UInt8]) { self.bytes = bytes }
     package static func < (left: Self, right: Self) -> Bool { left.bytes.lexicographicallyPrecedes(right.bytes) }
     package var description: String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+    /// Looked up several times a message: in one go instead of byte by byte.
+    package func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
 /// A BLAKE2b-256 hash.

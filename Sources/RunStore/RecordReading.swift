@@ -43,9 +43,10 @@ struct RecordReader {
         for row in try rows("SELECT * FROM groups WHERE compacted = 0") {
             let group = try self.group(row)
             found.append((try row.integer("sequence"), .completionsAccepted(group.prompt, group.completions)))
-            if let verdicts = group.verdicts {
-                found.append((try row.integer("judged_sequence"), .verdictsAccepted(group.prompt.key, verdicts)))
-            }
+        }
+        for row in try rows("SELECT * FROM verdicts WHERE id IN (SELECT id FROM groups WHERE compacted = 0)") {
+            let judged = Cluster.Record.verdictsAccepted(try row.groupKey(), try verdicts(row))
+            found.append((try row.integer("sequence"), judged))
         }
         for row in try rows("SELECT * FROM drops") {
             let dropped = Cluster.Record.groupDropped(try row.groupKey(), reason: try row.text("reason"))
@@ -78,7 +79,7 @@ struct RecordReader {
     // MARK: Groups
 
     func group(_ key: GroupKey) throws -> StoredGroup? {
-        try rows("SELECT * FROM groups WHERE purpose = ? AND step = ? AND ordinal = ?", key.arguments).first.map(group)
+        try rows("SELECT * FROM groups WHERE id = ?", [key.rowIdentifier]).first.map(group)
     }
 
     func group(_ row: Row) throws -> StoredGroup {
@@ -89,45 +90,22 @@ struct RecordReader {
         let prompt = Prompt(
             key: key, tokens: tokens, text: try row.text("prompt_text"), answer: try row.text("answer"),
             source: try row.text("source"))
-        let isCompacted = try row.integer("compacted") != 0
-        let matching = "WHERE purpose = ? AND step = ? AND ordinal = ?"
-        let completions = try rows("SELECT * FROM completions \(matching) ORDER BY position", key.arguments).map {
-            try completion($0, of: key, isCompacted: isCompacted)
+        let (completions, isDamaged) = GroupBlob.completions(try row.bytes("completions"))
+        guard !isDamaged else {
+            throw DamagedRow(detail: "\(key.words), completion \(completions.count): its bytes do not verify")
         }
-        let verdicts = try rows("SELECT * FROM verdicts \(matching) ORDER BY position", key.arguments).map {
-            Verdict(
-                try $0.word("outcome", as: Verdict.Outcome.self), score: try $0.number("score"),
-                reason: try $0.text("reason"))
-        }
-        let isJudged = !(row["judged_sequence"] as DatabaseValue).isNull
-        let drop = try rows("SELECT reason FROM drops \(matching)", key.arguments).first
+        let judged = try rows("SELECT * FROM verdicts WHERE id = ?", [key.rowIdentifier]).first
+        let drop = try rows("SELECT reason FROM drops WHERE id = ?", [key.rowIdentifier]).first
         return StoredGroup(
-            prompt: prompt, completions: completions, verdicts: isJudged ? verdicts : nil,
-            dropReason: try drop?.text("reason"), isCompacted: isCompacted)
+            prompt: prompt, completions: completions, verdicts: try judged.map(verdicts),
+            dropReason: try drop?.text("reason"), isCompacted: try row.integer("compacted") != 0)
     }
 
-    private func completion(_ row: Row, of key: GroupKey, isCompacted: Bool) throws -> Completion {
-        var completion = Completion(
-            index: try row.integer("completion_index"), tokens: [], sampledLogProbs: [], policyLogProbs: [],
-            entropies: [], versions: [], text: try row.text("text"),
-            finish: try row.word("finish", as: FinishReason.self))
-        if isCompacted { return completion }
-        let names = ["tokens", "sampled_log_probs", "policy_log_probs", "entropies", "versions"]
-        let blobs = try names.map { try row.bytes($0) }
-        let count = try row.integer("token_count")
-        guard TokenBlob.checksum(blobs.map { Data($0) }) == Int64(try row.integer("checksum")),
-            let tokens = TokenBlob.integers(blobs[0], as: Int32.self), tokens.count == count,
-            let sampled = TokenBlob.floats(blobs[1]), let policy = TokenBlob.floats(blobs[2]),
-            let entropies = TokenBlob.floats(blobs[3]), let versions = TokenBlob.versions(blobs[4], limit: count)
-        else {
-            throw DamagedRow(detail: "\(key.words), completion \(completion.index): token arrays do not verify")
+    private func verdicts(_ row: Row) throws -> [Verdict] {
+        guard let verdicts = GroupBlob.verdicts(try row.bytes("verdicts")) else {
+            throw DamagedRow(detail: "\(try row.groupKey().words): its verdicts do not verify")
         }
-        completion.tokens = tokens
-        completion.sampledLogProbs = sampled
-        completion.policyLogProbs = policy
-        completion.entropies = entropies
-        completion.versions = versions.map { PolicyVersion($0) }
-        return completion
+        return verdicts
     }
 
     // MARK: Steps, evaluations, workers

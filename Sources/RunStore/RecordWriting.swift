@@ -44,8 +44,8 @@ struct RecordWriter {
             try judge(key, verdicts)
         case .groupDropped(let key, let reason):
             try run(
-                "INSERT OR REPLACE INTO drops (purpose, step, ordinal, reason, sequence) VALUES (?, ?, ?, ?, ?)",
-                key.arguments + [StoredValue.text(reason), sequence])
+                "INSERT OR REPLACE INTO drops (id, reason, sequence) VALUES (?, ?, ?)",
+                [key.rowIdentifier, StoredValue.text(reason), sequence])
         case .stepTrained(let metrics, let manifest, let groups, let nextPosition):
             try train(metrics, manifest, groups, nextPosition)
         case .checkpointed(let checkpoint):
@@ -76,60 +76,44 @@ struct RecordWriter {
     // MARK: Groups
 
     private func accept(_ prompt: Prompt, _ completions: [Completion]) throws {
+        if try insert(prompt, completions) {
+            // A group that was dropped without an answer may be taken up again.
+            return try run("DELETE FROM drops WHERE id = ?", [prompt.key.rowIdentifier])
+        }
         let key = prompt.key
-        // Asked for every group of a run: compiled once.
-        func exists(_ table: String) throws -> Bool {
-            let sql = "SELECT 1 FROM \(table) WHERE purpose = ? AND step = ? AND ordinal = ?"
-            return try Row.fetchOne(
-                database.cachedStatement(sql: sql), arguments: StatementArguments(key.arguments)) != nil
+        guard let stored = try RecordReader(database: database).group(key) else {
+            throw conflict(key.words, "a row with its number, but not its name")
         }
-        let isDropped = try exists("drops")
-        if try exists("groups"), let stored = try RecordReader(database: database).group(key) {
-            let isSame =
-                stored.completions.map(\.text) == completions.map(\.text)
-                && (stored.isCompacted
-                    || (stored.prompt == prompt && stored.completions.elementsEqual(completions, by: sameBits)))
-            // What was dropped may come again as something else: its policy or its sampler was another one.
-            guard isSame || isDropped else {
-                throw conflict(
-                    key.words,
-                    "other completions are stored under this name: sampling it again did not give the same tokens")
-            }
-            if !stored.isCompacted && !isDropped { return }
-            try run("DELETE FROM groups WHERE purpose = ? AND step = ? AND ordinal = ?", key.arguments)
-            try run("DELETE FROM drops WHERE purpose = ? AND step = ? AND ordinal = ?", key.arguments)
-        } else if isDropped {
-            try run("DELETE FROM drops WHERE purpose = ? AND step = ? AND ordinal = ?", key.arguments)
+        let isDropped = stored.dropReason != nil
+        let isSame =
+            stored.completions.map(\.text) == completions.map(\.text)
+            && (stored.isCompacted
+                || (stored.prompt == prompt && stored.completions.elementsEqual(completions, by: sameBits)))
+        // What was dropped may come again as something else: its policy or its sampler was another one.
+        guard isSame || isDropped else {
+            throw conflict(
+                key.words,
+                "other completions are stored under this name: sampling it again did not give the same tokens")
         }
-        try run(
-            """
-            INSERT INTO groups (purpose, step, ordinal, source, prompt_text, answer, prompt_tokens, sequence)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            key.arguments + [
-                StoredValue.text(prompt.source), StoredValue.text(prompt.text), StoredValue.text(prompt.answer),
-                TokenBlob.bytes(prompt.tokens), sequence,
-            ])
-        for (position, completion) in completions.enumerated() { try insert(completion, at: position, in: key) }
+        if !stored.isCompacted && !isDropped { return }
+        for table in ["groups", "verdicts", "drops"] {
+            try run("DELETE FROM \(table) WHERE id = ?", [key.rowIdentifier])
+        }
+        _ = try insert(prompt, completions)
     }
 
-    private func insert(_ completion: Completion, at position: Int, in key: GroupKey) throws {
-        let blobs = [
-            TokenBlob.bytes(completion.tokens), TokenBlob.bytes(completion.sampledLogProbs),
-            TokenBlob.bytes(completion.policyLogProbs), TokenBlob.bytes(completion.entropies),
-            TokenBlob.runs(completion.versions.map(\.rawValue)),
-        ]
-        let described: [(any DatabaseValueConvertible)?] = [
-            position, completion.index, Int(completion.finish.rawValue), StoredValue.text(completion.text),
-            completion.tokens.count,
-        ]
+    /// - Returns: false when a group is stored under this name.
+    private func insert(_ prompt: Prompt, _ completions: [Completion]) throws -> Bool {
         try run(
             """
-            INSERT INTO completions (purpose, step, ordinal, position, completion_index, finish, text, token_count,
-                tokens, sampled_log_probs, policy_log_probs, entropies, versions, checksum)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            INSERT INTO groups (id, sequence, source, prompt_text, answer, prompt_tokens, completions)
+            VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
             """,
-            key.arguments + described + blobs + [TokenBlob.checksum(blobs)])
+            [
+                prompt.key.rowIdentifier, sequence, StoredValue.text(prompt.source), StoredValue.text(prompt.text),
+                StoredValue.text(prompt.answer), TokenBlob.bytes(prompt.tokens), GroupBlob.bytes(completions),
+            ])
+        return database.changesCount == 1
     }
 
     /// Equal to the last bit: unlike `==`, NaN equals itself and 0 does not equal −0.
@@ -144,22 +128,13 @@ struct RecordWriter {
     /// The last verdicts count: judging again after a verifier's failure may say more.
     private func judge(_ key: GroupKey, _ verdicts: [Verdict]) throws {
         try run(
-            "UPDATE groups SET judged_sequence = ? WHERE purpose = ? AND step = ? AND ordinal = ?",
-            [sequence] + key.arguments)
+            """
+            INSERT OR REPLACE INTO verdicts (id, sequence, verdicts)
+            SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM groups WHERE id = ?1)
+            """,
+            [key.rowIdentifier, sequence, GroupBlob.bytes(verdicts)])
         guard database.changesCount == 1 else {
             throw conflict(key.words, "verdicts for a group whose completions were never stored")
-        }
-        try run("DELETE FROM verdicts WHERE purpose = ? AND step = ? AND ordinal = ?", key.arguments)
-        for (position, verdict) in verdicts.enumerated() {
-            try run(
-                """
-                INSERT INTO verdicts (purpose, step, ordinal, position, outcome, score, reason)
-                VALUES (?, ?, ?, ?, ?, ?, ?)
-                """,
-                key.arguments + [
-                    position, Int(verdict.outcome.rawValue), StoredValue.number(verdict.score),
-                    StoredValue.text(verdict.reason),
-                ])
         }
     }
 

@@ -14,6 +14,13 @@ enum RunSchema {
         migrator.registerMigration("drains") { database in
             try database.execute(sql: "ALTER TABLE workers ADD COLUMN drained_sequence INTEGER")
         }
+        // One row a group instead of one for each completion and each verdict.
+        migrator.registerMigration("v2") { database in
+            try database.execute(sql: version2)
+            try Version1Groups(database: database).move()
+            try database.execute(sql: "DROP TABLE verdicts_1; DROP TABLE completions_1; DROP TABLE groups_1")
+            try database.execute(sql: "DROP TABLE drops_1")
+        }
         return migrator
     }
 
@@ -169,5 +176,44 @@ enum RunSchema {
             weights_bytes INTEGER NOT NULL,
             optimizer_digest TEXT,
             optimizer_bytes INTEGER
+        """
+
+    /// `id` is `GroupKey.rowIdentifier`. `completions` and `verdicts` are described in `GroupBlob.swift`.
+    private static let version2 = """
+        ALTER TABLE groups RENAME TO groups_1;
+        ALTER TABLE completions RENAME TO completions_1;
+        ALTER TABLE verdicts RENAME TO verdicts_1;
+        ALTER TABLE drops RENAME TO drops_1;
+
+        CREATE TABLE groups (
+            id INTEGER PRIMARY KEY,
+            \(keyColumns),
+            sequence INTEGER NOT NULL,
+            compacted INTEGER NOT NULL DEFAULT 0,
+            source ANY NOT NULL,
+            prompt_text ANY NOT NULL,
+            answer ANY NOT NULL,
+            prompt_tokens BLOB NOT NULL,
+            completions BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE verdicts (
+            id INTEGER PRIMARY KEY,
+            \(keyColumns),
+            sequence INTEGER NOT NULL,
+            verdicts BLOB NOT NULL
+        ) STRICT;
+        CREATE TABLE drops (
+            id INTEGER PRIMARY KEY,
+            \(keyColumns),
+            reason ANY NOT NULL,
+            sequence INTEGER NOT NULL
+        ) STRICT;
+        """
+
+    /// For people who ask the file; they take no room.
+    private static let keyColumns = """
+        purpose INTEGER GENERATED ALWAYS AS (id >> 54) VIRTUAL,
+            step INTEGER GENERATED ALWAYS AS (id >> 24 & 1073741823) VIRTUAL,
+            ordinal INTEGER GENERATED ALWAYS AS (id & 16777215) VIRTUAL
         """
 }

@@ -54,8 +54,9 @@ extension RunStore {
 
     package func groups(ofStep step: Int, purpose: Purpose) throws(RunStoreError) -> [StoredGroup] {
         try read { reader in
-            try reader.rows(
-                "SELECT * FROM groups WHERE purpose = ? AND step = ? ORDER BY ordinal", [Int(purpose.rawValue), step]
+            let first = GroupKey(purpose: purpose, step: step, ordinal: 0).rowIdentifier
+            return try reader.rows(
+                "SELECT * FROM groups WHERE id BETWEEN ? AND ? ORDER BY id", [first, first + (1 << 24 - 1)]
             ).map(reader.group)
         }
     }

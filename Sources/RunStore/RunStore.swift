@@ -61,8 +61,15 @@ package final class RunStore: Sendable {
             var configuration = Configuration()
             configuration.readonly = true
             configuration.busyMode = .timeout(5)
-            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            var queue = try DatabaseQueue(path: path, configuration: configuration)
             try RunStore.verify(queue, path: path, isWriter: false)
+            if try queue.read({ try !RunSchema.migrator.hasCompletedMigrations($0) }) {
+                // What an older release wrote and no one opened for writing since: a copy in memory becomes newer.
+                let copy = try DatabaseQueue()
+                try queue.backup(to: copy)
+                try RunSchema.migrator.migrate(copy)
+                queue = copy
+            }
             self.epoch = try queue.read {
                 UInt64(max(0, try Int.fetchOne($0, sql: "SELECT open_count FROM run") ?? 0))
             }
@@ -99,6 +106,8 @@ package final class RunStore: Sendable {
             throw DatabaseError(resultCode: .SQLITE_CANTOPEN, message: "no write-ahead log on this file system")
         }
         try database.execute(sql: "PRAGMA synchronous = FULL")
+        // Moving the log into the file waits for the disk twice more: 16 MB at a time.
+        try database.execute(sql: "PRAGMA wal_autocheckpoint = 4000")
         // Before the first table: a store that was killed while being made is still known as one.
         try database.execute(sql: "PRAGMA application_id = \(RunSchema.applicationIdentifier)")
     }
@@ -174,14 +183,17 @@ package final class RunStore: Sendable {
             compacted = 0 AND ((purpose = \(training) AND step <= :step) OR (purpose <> \(training) AND step < :step))
             """
         try write("compacting") { database in
-            try database.execute(
-                sql: """
-                    UPDATE completions SET tokens = NULL, sampled_log_probs = NULL, policy_log_probs = NULL,
-                        entropies = NULL, versions = NULL
-                    WHERE (purpose, step, ordinal) IN (SELECT purpose, step, ordinal FROM groups WHERE \(covered))
-                    """, arguments: ["step": step])
-            try database.execute(
-                sql: "UPDATE groups SET compacted = 1 WHERE \(covered)", arguments: ["step": step])
+            let reader = RecordReader(database: database)
+            for id in try Int64.fetchAll(
+                database, sql: "SELECT id FROM groups WHERE \(covered)", arguments: ["step": step])
+            {
+                guard let group = try reader.rows("SELECT * FROM groups WHERE id = ?", [id]).first.map(reader.group)
+                else { continue }
+                try database.cachedStatement(sql: "UPDATE groups SET compacted = 1, completions = ? WHERE id = ?")
+                    .execute(arguments: [
+                        GroupBlob.bytes(group.completions, isCompacted: true), id,
+                    ])
+            }
         }
     }
 
@@ -195,7 +207,6 @@ package final class RunStore: Sendable {
     }
 
     func failure(_ error: any Error, _ operation: String) -> RunStoreError {
-        if let row = error as? DamagedRow { return .damaged(path: path, detail: row.detail) }
-        return RunStoreError(error, path: path, operation: operation)
+        RunStoreError(error, path: path, operation: operation)
     }
 }

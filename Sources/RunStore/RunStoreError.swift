@@ -50,6 +50,8 @@ package enum RunStoreError: Error, Equatable, Sendable, CustomStringConvertible 
         switch error {
         case let error as RunStoreError:
             self = error
+        case let row as DamagedRow:
+            self = .damaged(path: path, detail: row.detail)
         case let error as DatabaseError:
             switch error.resultCode {
             case .SQLITE_FULL: self = .diskFull(path: path)

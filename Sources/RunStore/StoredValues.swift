@@ -111,6 +111,14 @@ extension Row {
 extension GroupKey {
     var arguments: [(any DatabaseValueConvertible)?] { [Int(purpose.rawValue), step, ordinal] }
 
+    /// The name as one number, in which a step's groups lie side by side: 2 bits of purpose, 30 of step, 24 of ordinal,
+    /// which is what the random key has room for.
+    var rowIdentifier: Int64 {
+        precondition(
+            (0..<1 << 30).contains(step) && (0..<1 << 24).contains(ordinal), "GroupKey: \(self) is beyond its room")
+        return Int64(purpose.rawValue) << 54 | Int64(step) << 24 | Int64(ordinal)
+    }
+
     /// "training group 3 of step 5", for messages.
     var words: String {
         switch purpose {

@@ -1,17 +1,13 @@
-// How token arrays become bytes: little-endian, with a checksum, because SQLite does not notice a flipped bit.
+// How arrays of tokens' values become bytes: little-endian.
 
 import Foundation
+import Rollouts
 
 enum TokenBlob {
-    static func bytes<Value: FixedWidthInteger>(_ values: [Value]) -> Data {
+    static func bytes(_ values: [Int32]) -> Data {
         // One copy where the machine has the file's byte order, which all supported ones have.
         if 1.littleEndian == 1 { return values.withUnsafeBytes { Data($0) } }
         return values.map(\.littleEndian).withUnsafeBytes { Data($0) }
-    }
-
-    static func bytes(_ values: [Float]) -> Data {
-        if 1.littleEndian == 1 { return values.withUnsafeBytes { Data($0) } }
-        return bytes(values.map(\.bitPattern))
     }
 
     /// - Returns: nil when the byte count does not fit.
@@ -29,38 +25,48 @@ enum TokenBlob {
         integers(bytes, as: UInt32.self)?.map { Float(bitPattern: $0) }
     }
 
-    /// Policy versions change at most a few times inside a completion: runs of (version, count), 16 bytes each.
-    static func runs(_ versions: [UInt64]) -> Data {
+    /// Policy versions change at most a few times inside a completion: version, count, version, count, ….
+    static func runs(_ versions: [PolicyVersion]) -> [UInt64] {
         var runs: [UInt64] = []
         for version in versions {
-            if runs.count >= 2, runs[runs.count - 2] == version {
-                runs[runs.count - 1] += 1
+            if let last = runs.indices.last, runs[last - 1] == version.rawValue {
+                runs[last] += 1
             } else {
-                runs += [version, 1]
+                runs.append(version.rawValue)
+                runs.append(1)
             }
         }
-        return bytes(runs)
+        return runs
     }
 
     /// - Parameter limit: how many versions there must be at most; a damaged count must not make a huge array.
-    static func versions(_ bytes: [UInt8], limit: Int) -> [UInt64]? {
-        guard let runs = integers(bytes, as: UInt64.self), runs.count.isMultiple(of: 2) else { return nil }
-        var versions: [UInt64] = []
+    static func versions(_ runs: [UInt64], limit: Int) -> [PolicyVersion]? {
+        guard runs.count.isMultiple(of: 2) else { return nil }
+        var versions: [PolicyVersion] = []
         for index in stride(from: 0, to: runs.count, by: 2) {
             guard let count = Int(exactly: runs[index + 1]), count <= limit - versions.count else { return nil }
-            versions.append(contentsOf: repeatElement(runs[index], count: count))
+            versions.append(contentsOf: repeatElement(PolicyVersion(runs[index]), count: count))
         }
         return versions
     }
 
-    /// FNV-1a, 64 bits, over the concatenation.
-    static func checksum(_ parts: [Data]) -> Int64 {
+    /// FNV-1a, 64 bits, over 8 bytes at a time and then over the bytes that are left. A step multiplies by an odd
+    /// number after an exclusive or, so two inputs that differ in one word never have the same sum.
+    static func checksum(_ bytes: Slice<UnsafeRawBufferPointer>) -> UInt64 {
+        let raw = UnsafeRawBufferPointer(rebasing: bytes)
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for part in parts {
-            part.withUnsafeBytes { raw in
-                for byte in raw { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-            }
+        var position = 0
+        while raw.count - position >= 8 {
+            let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: position, as: UInt64.self))
+            hash = (hash ^ word) &* 0x100_0000_01b3
+            // A high bit of a word would never reach a low bit of the sum.
+            hash ^= hash >> 32
+            position += 8
         }
-        return Int64(bitPattern: hash)
+        while position < raw.count {
+            hash = (hash ^ UInt64(raw[position])) &* 0x100_0000_01b3
+            position += 1
+        }
+        return hash
     }
 }

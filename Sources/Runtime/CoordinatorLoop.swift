@@ -6,44 +6,6 @@ import Rollouts
 import Transport
 import Wire
 
-/// What the loop's shell does with the effects that are not messages.
-package protocol CoordinatorShell: AnyObject {
-    /// Makes records durable, all or none; called before any later effect is performed.
-    func persist(_ records: [Record]) throws
-    func drawPrompts(
-        _ purpose: Purpose, step: Int, ordinals: Range<Int>, position: Int
-    ) throws -> [Prompt]
-    func report(_ metrics: StepMetrics) throws
-    func report(_ evaluation: EvaluationReport) throws
-    func rewind(toStep step: Int) throws
-    func forgetBlobs(before version: PolicyVersion)
-    func removeBlobs(_ blobs: [BlobReference])
-    func note(_ note: Note)
-    /// Called about once a second and whenever something was decided.
-    func observe(_ coordinator: Coordinator, at now: MonotonicTime)
-    /// Child processes that ended, log lines, and when to look again.
-    func tend(at now: MonotonicTime) -> MonotonicTime?
-    /// Why a worker may not be who it says under the key that its connection proved (nil: none was); nil: it may.
-    func objection(to hello: Hello, key: PublicKey?) -> String?
-    /// Keys that are not admitted any more, each once.
-    func takeRevokedKeys() -> [PublicKey]
-    /// Processes of this host that are known to have ended since the last call: their silence need not be waited for.
-    func takeEndedProcesses() -> [Int32]
-    /// What an operator asked for since the last call; each is answered under its number, unless the run ends first.
-    func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)]
-    func answer(_ answer: OperatorAnswer, number: UInt64)
-    /// This worker process leaves for good.
-    func retire(process: Int32, host: String)
-}
-
-extension CoordinatorShell {
-    package func objection(to hello: Hello, key: PublicKey?) -> String? { nil }
-    package func takeRevokedKeys() -> [PublicKey] { [] }
-    package func takeRequests(at now: MonotonicTime) -> [(number: UInt64, request: OperatorRequest)] { [] }
-    package func answer(_ answer: OperatorAnswer, number: UInt64) {}
-    package func retire(process: Int32, host: String) {}
-}
-
 /// Runs the core over a link until it finishes.
 package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private var link: Link
@@ -53,34 +15,42 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private let runName: String
     private var pending: [Event] = []
     private var commit = GroupCommit()
+    private let commits: CommitThread
     private var connections = PeerConnections()
-    /// What is read of connections that did not say hello yet, together.
+    /// What is read of connections that did not say hello yet, together: those without a key, and those with one.
     private var strangers = RateBudget(burst: 4096, perSecond: 1024)
+    private var newcomers = RateBudget(burst: 16_384, perSecond: 4096)
     private var refusals = RefusalTally()
     /// Connections of this host's worker processes; looked up, never iterated.
     private var localPeers: [Int32: PeerIdentifier] = [:]
     private let host = ProcessInfo.processInfo.hostName
     private var outcome: RunOutcome?
+    private var failureCount = 0
     private var signalsSeen = 0
 
     package init(
         link: consuming Link, core: Coordinator, shell: any CoordinatorShell, wake: WakePipe, run: String
-    ) {
+    ) throws(TransportError) {
         self.link = link
         self.core = core
         self.shell = shell
         self.wake = wake
         runName = run
+        commits = try CommitThread(shell.journal, wake: wake)
     }
 
     /// - Returns: how the run ended.
     package mutating func run() -> RunOutcome {
         handle(.start)
         var nextLook = MonotonicTime.now
+        // Under load there are thousands of turns a second.
+        var nextTending = nextLook
+        var tended: MonotonicTime?
         while true {
             drainPending()
-            // Nothing is left waiting while the loop waits, or at its end.
-            commitRecords()
+            takeCommit(isWaiting: false)
+            startCommit()
+            // A run's end waits for everything before it.
             if let outcome {
                 shell.observe(core, at: .now)
                 return outcome
@@ -91,19 +61,15 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 shell.observe(core, at: now)
                 nextLook = now + .seconds(1)
             }
-            let tended = shell.tend(at: now)
-            for process in shell.takeEndedProcesses() {
-                guard let peer = localPeers.removeValue(forKey: process) else { continue }
-                handle(.ended(peer))
-                connections[peer] = nil
+            let isTending = now >= nextTending
+            if isTending {
+                tended = tend(at: now)
+                nextTending = now + .milliseconds(5)
             }
-            for key in shell.takeRevokedKeys() { withdraw(key) }
-            for (number, request) in shell.takeRequests(at: now) { handle(.asked(request, number: number)) }
-            for line in refusals.take(at: now) { shell.note(Note(.warning, line)) }
-            connections.prune(at: now)
-            commitRecords()
+            startCommit()
             if outcome != nil || !pending.isEmpty { continue }
-            let deadline = [core.nextDeadline, tended, nextLook].compactMap { $0 }.min() ?? nextLook
+            let deadline = [core.nextDeadline, isTending ? tended : nextTending, nextLook].compactMap { $0 }.min()
+                ?? nextLook
             _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             let signals = Signals.received
             if signals > signalsSeen {
@@ -113,6 +79,22 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             receiveAll()
             if let due = core.nextDeadline, MonotonicTime.now >= due { handle(.tick) }
         }
+    }
+
+    /// What is not a message: processes, admissions, an operator, what is to be said about strangers.
+    /// - Returns: when to look again although nothing else happens.
+    private mutating func tend(at now: MonotonicTime) -> MonotonicTime? {
+        let next = shell.tend(at: now)
+        for process in shell.takeEndedProcesses() {
+            guard let peer = localPeers.removeValue(forKey: process) else { continue }
+            handle(.ended(peer))
+            connections[peer] = nil
+        }
+        for key in shell.takeRevokedKeys() { withdraw(key) }
+        for (number, request) in shell.takeRequests(at: now) { handle(.asked(request, number: number)) }
+        for line in refusals.take(at: now) { shell.note(Note(.warning, line)) }
+        connections.prune(at: now)
+        return next
     }
 
     /// Keeps the link open after the end: a worker drops what it has not read when its connection closes, and the last
@@ -159,7 +141,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             if !isWithin { connection.budget.grant(PeerConnection.burst) }
             connections[peer] = connection
             guard isWithin else { return handle(.misbehaved(peer, reason: "sent more than it was asked for")) }
-        } else if !strangers.take(at: now) {
+        } else if key == nil ? !strangers.take(at: now) : !newcomers.take(at: now) {
             return refusals.add("strangers say more than can be read; some of it was dropped", at: now)
         }
         let limit = isKnown ? WireLimits.maximumPayloadBytes : WireLimits.payloadBytesBeforeAdmission
@@ -185,7 +167,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 let text = "\(received.missed) messages from \(who) were lost; leases make them good"
                 shell.note(Note(.warning, text, worker: worker))
             }
-            perform(core.handle(.received(received.message, from: peer), at: .now, isMoreComing: true))
+            perform(core.handle(.received(received.message, from: peer), at: now, isMoreComing: true))
         } catch {
             drop(error, from: peer, connection, isKnown: isKnown)
         }
@@ -240,22 +222,21 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         perform(core.handle(event, at: MonotonicTime.now))
     }
 
-    /// What is to be durable waits for more of its kind until all that has arrived is read: one transaction, one wait
-    /// for the disk. Messages and notes after it wait with it, in order; everything else ends the waiting first.
+    /// Records gather until all that has arrived is read and the transaction before theirs is over. What promises
+    /// something waits for them, in order; orders for work do not.
     private mutating func perform(_ effects: [Effect]) {
         for effect in effects {
-            switch effect {
-            case .persist(let record):
-                commit.records.append(record)
+            if case .persist(let record) = effect {
+                commit.add(record)
                 continue
-            case .send, .note:
-                if !commit.records.isEmpty {
-                    commit.after.append(effect)
+            }
+            if !commit.isIdle, !commit.mayOvertake(effect) {
+                if !GroupCommit.isFence(effect) {
+                    commit.hold(effect)
                     continue
                 }
-            default:
                 // The store failed: nothing after it was promised.
-                guard commitRecords() else { return }
+                guard settle() else { return }
             }
             do {
                 try perform(effect)
@@ -264,23 +245,57 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 return
             }
         }
-        if commit.isFull { commitRecords() }
+        if commit.isFull {
+            takeCommit(isWaiting: true)
+            startCommit()
+        }
     }
 
-    /// - Returns: whether the records, if there were any, are durable and what waited for them was done.
-    @discardableResult
-    private mutating func commitRecords() -> Bool {
-        guard !commit.records.isEmpty else { return true }
-        let group = commit
-        commit = GroupCommit()
+    /// Hands the records that have gathered to the journal, if it is free.
+    private mutating func startCommit() {
+        guard commit.hasNext else { return }
+        let records = commit.begin()
         do {
-            try shell.persist(group.records)
-            for effect in group.after { try perform(effect) }
-            return true
+            try shell.prepare(records)
+            commits.start(records)
         } catch {
-            pending.append(.storeFailed(reason: "\(error)"))
-            return false
+            failStore("\(error)")
         }
+    }
+
+    /// Does what waited for a transaction that is over.
+    private mutating func takeCommit(isWaiting: Bool) {
+        guard let result = commits.takeResult(isWaiting: isWaiting) else { return }
+        switch result {
+        case .failed(let reason): failStore(reason)
+        case .durable:
+            let batch = commit.end()
+            do {
+                try shell.recorded(batch.records)
+                for effect in batch.waiting { try perform(effect) }
+            } catch {
+                failStore("\(error)")
+            }
+        }
+    }
+
+    /// Waits until every record is durable and what waited is done.
+    /// - Returns: whether they are.
+    private mutating func settle() -> Bool {
+        while !commit.isIdle {
+            let failureCount = failureCount
+            startCommit()
+            takeCommit(isWaiting: true)
+            if self.failureCount > failureCount { return false }
+        }
+        return true
+    }
+
+    /// Nothing that has gathered is stored, and nothing that waited is done: it came after what could not be stored.
+    private mutating func failStore(_ reason: String) {
+        failureCount += 1
+        commit = GroupCommit()
+        pending.append(.storeFailed(reason: reason))
     }
 
     private mutating func perform(_ effect: Effect) throws {
@@ -315,14 +330,5 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         case .retire(let process, let host): shell.retire(process: process, host: host)
         case .finish(let outcome): self.outcome = outcome
         }
-    }
-}
-
-extension MonotonicTime {
-    /// The shell's clock: it never jumps and goes on while the machine sleeps.
-    package static var now: MonotonicTime {
-        var time = timespec()
-        clock_gettime(CLOCK_BOOTTIME, &time)
-        return MonotonicTime(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
     }
 }

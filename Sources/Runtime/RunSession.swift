@@ -78,6 +78,8 @@ package struct RunSession {
         let desk = try RequestDesk(folder: directory.requests)
         defer { desk.close() }
 
+        let openFiles = OpenFiles.raiseLimit()
+        if !listen.isEmpty, let text = OpenFiles.warning(limit: openFiles) { screen.show(Note(.warning, text)) }
         let wake = try WakePipe()
         Signals.install(wake: wake.descriptor)
         let context = try Context()
@@ -118,11 +120,14 @@ package struct RunSession {
         for (roles, threads) in layout.processes(cores: WorkerProcess.coreCount) {
             try workers?.start(roles: roles, threads: threads)
         }
-        var loop = CoordinatorLoop(
+        var loop = try CoordinatorLoop(
             link: link, core: Coordinator(options: options, start: start), shell: shell, wake: wake,
             run: directory.name)
         announce(addresses, on: screen)
+        let use = ProcessorUse()
         let outcome = loop.run()
+        let stepsMade = try store.stepMetrics().count { $0.step > start.checkpoint.step }
+        shell.note(Note(.info, use.words(steps: stepsMade, at: .now)))
         if !listen.isEmpty { loop.linger(.milliseconds(500)) }
         workers?.stop(grace: .seconds(10))
         try differences.end()

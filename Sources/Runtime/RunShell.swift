@@ -64,10 +64,14 @@ package final class RunShell: CoordinatorShell {
         checkpointVersion = policies.first?.version ?? .base
     }
 
-    package func persist(_ records: [Record]) throws {
-        // A checkpoint's files are durable before the record that names them.
+    package var journal: any RecordJournal { store }
+
+    /// A checkpoint's files are durable before the record that names them.
+    package func prepare(_ records: [Record]) throws {
         for case .checkpointed(let checkpoint) in records { try writeCheckpoint(checkpoint) }
-        try store.append(records)
+    }
+
+    package func recorded(_ records: [Record]) throws {
         for case .stepTrained(_, let manifest, _, _) in records {
             published.append(manifest)
             forgetIntermediates(newest: manifest.version)

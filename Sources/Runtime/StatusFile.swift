@@ -6,6 +6,7 @@ import Rollouts
 
 package struct StatusFile {
     private let path: String
+    private let use = ProcessorUse()
 
     package init(path: String) { self.path = path }
 
@@ -63,6 +64,8 @@ package struct StatusFile {
             ("no_verdict_count", .integer(counters.noVerdictCount)),
             ("released_leases", .integer(counters.releaseCount)),
             ("duplicate_results", .integer(counters.duplicateCount)),
+            ("coordinator_processor_seconds", .number(use.seconds)),
+            ("coordinator_processor_share", .number(use.share(at: now))),
             ("faults", .integer(counters.faultCount)), ("spot_checks", .integer(counters.spotCheckCount)),
             ("spot_checks_skipped", .integer(counters.spotCheckSkippedCount)),
             ("last_faults", .array(status.faults.map { fault($0, now) })),

@@ -86,6 +86,9 @@ package struct StatusJob {
         }
         var lines = ["  workers: \(workers.count)"]
         if !workers.isEmpty { lines += DisplayText.aligned(rows, gap: 2).map { "    " + $0 } }
+        if let share = live["coordinator_processor_share"] as? Double {
+            lines.append("  the coordinator itself: \(rounded(100 * share)) % of a core")
+        }
         let counters = ["no_verdict_count", "released_leases", "duplicate_results", "faults"]
         lines.append("  " + counters.map { "\($0) \(live[$0] ?? 0)" }.joined(separator: ", "))
         return lines

@@ -89,6 +89,7 @@ package struct Socket: ~Copyable {
     /// - Parameter frameCount: a message of more frames is dropped whole.
     func receive(frameCount: Int) -> Incoming {
         var frames: [[UInt8]] = []
+        frames.reserveCapacity(frameCount)
         var count = 0
         while true {
             var message = zmq_msg_t()

@@ -47,8 +47,7 @@ package struct Conversation: Equatable, Sendable {
     package mutating func seal(_ message: Message) -> [UInt8] {
         lastSent += 1
         return Envelope.seal(
-            payload: WireCodec.encode(message),
-            header: Envelope.Header(run: run, epoch: epoch, sequence: lastSent, acknowledged: lastReceived))
+            message, header: Envelope.Header(run: run, epoch: epoch, sequence: lastSent, acknowledged: lastReceived))
     }
 
     /// An error leaves everything as it was: drop the frame and count a strike against the peer.

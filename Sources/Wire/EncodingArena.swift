@@ -5,11 +5,9 @@ import Glibc
 
 /// Everything placed here is freed together. Made, used and dropped inside one call of `WireCodec.encode`.
 final class EncodingArena {
-    private var blocks: [UnsafeMutableRawPointer] = []
+    private var blocks = BlockChain(blockBytes: 16 << 10)
 
-    deinit {
-        for block in blocks { free(block) }
-    }
+    deinit { blocks.free() }
 
     /// A structure as `foo__init` leaves it, then filled.
     func make<T>(
@@ -63,11 +61,11 @@ final class EncodingArena {
         copy(values.map { text($0) })
     }
 
+    /// Uninitialised.
     private func reserve<T>(_ type: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
-        guard let block = calloc(count, MemoryLayout<T>.stride) else {
+        guard let block = blocks.reserve(count * MemoryLayout<T>.stride) else {
             preconditionFailure("EncodingArena: no memory for \(count) × \(T.self)")
         }
-        blocks.append(block)
         return block.bindMemory(to: T.self, capacity: count)
     }
 }

@@ -50,27 +50,37 @@ package enum Envelope {
     }
 
     package static func seal(payload: [UInt8], header: Header) -> [UInt8] {
-        precondition(
-            payload.count <= Int(UInt32.max), "Envelope: a payload of \(payload.count) bytes has no length field")
-        return [UInt8](unsafeUninitializedCapacity: headerBytes + payload.count) { buffer, count in
+        [UInt8](unsafeUninitializedCapacity: headerBytes + payload.count) { buffer, count in
             let frame = UnsafeMutableRawBufferPointer(buffer)
-            frame.store(magic.littleEndian, 0)
-            frame.store(header.version.major.littleEndian, 4)
-            frame.store(header.version.minor.littleEndian, 6)
-            frame.store(header.flags.littleEndian, 8)
-            frame.store(UInt32(payload.count).littleEndian, 12)
-            frame.store(header.run.littleEndian, 16)
-            frame.store(header.epoch.littleEndian, 24)
-            frame.store(header.sequence.littleEndian, 32)
-            frame.store(header.acknowledged.littleEndian, 40)
-            frame.store(UInt64(0), 48)
-            frame.store(UInt32(0), 56)
             payload.withUnsafeBytes { bytes in
                 UnsafeMutableRawBufferPointer(rebasing: frame[headerBytes...]).copyMemory(from: bytes)
             }
-            frame.store(checksum(UnsafeRawBufferPointer(frame)).littleEndian, checksumOffset)
+            seal(frame, header)
             count = frame.count
         }
+    }
+
+    package static func seal(_ message: Message, header: Header) -> [UInt8] {
+        WireCodec.encode(message, headroomBytes: headerBytes) { seal($0, header) }
+    }
+
+    /// Writes the header in front of a payload that lies in its place.
+    private static func seal(_ frame: UnsafeMutableRawBufferPointer, _ header: Header) {
+        let payloadBytes = frame.count - headerBytes
+        precondition(
+            payloadBytes <= Int(UInt32.max), "Envelope: a payload of \(payloadBytes) bytes has no length field")
+        frame.store(magic.littleEndian, 0)
+        frame.store(header.version.major.littleEndian, 4)
+        frame.store(header.version.minor.littleEndian, 6)
+        frame.store(header.flags.littleEndian, 8)
+        frame.store(UInt32(payloadBytes).littleEndian, 12)
+        frame.store(header.run.littleEndian, 16)
+        frame.store(header.epoch.littleEndian, 24)
+        frame.store(header.sequence.littleEndian, 32)
+        frame.store(header.acknowledged.littleEndian, 40)
+        frame.store(UInt64(0), 48)
+        frame.store(UInt32(0), 56)
+        frame.store(checksum(UnsafeRawBufferPointer(frame)).littleEndian, checksumOffset)
     }
 
     /// - Parameter payloadLimitBytes: `WireLimits.payloadBytesBeforeAdmission` for a peer that was not welcomed yet.

@@ -2,9 +2,20 @@
 
 import Foundation
 import Rollouts
+import Synchronization
 
 enum OptionsDocument {
+    /// The last one that was written or read: a run has one, and thousands may join it at a time.
+    private static let last = Mutex<(options: RunOptions, bytes: [UInt8])?>(nil)
+
     static func encode(_ options: RunOptions) -> [UInt8] {
+        if let known = last.withLock({ $0 }), known.options == options { return known.bytes }
+        let bytes = write(options)
+        last.withLock { $0 = (options, bytes) }
+        return bytes
+    }
+
+    private static func write(_ options: RunOptions) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Which numbers a recipe may hold is for Recipes to say; here they only travel.
@@ -22,6 +33,12 @@ enum OptionsDocument {
             throw WireError(
                 .message, "options_json", expected: "at most \(WireLimits.optionsBytes) bytes",
                 found: "\(bytes.count)")
+        }
+        let known = last.withLock { $0 }
+        if let known, known.bytes.count == bytes.count,
+            known.bytes.withUnsafeBytes({ memcmp($0.baseAddress!, bytes.baseAddress!, bytes.count) }) == 0
+        {
+            return known.options
         }
         let decoder = JSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(

@@ -31,7 +31,8 @@ enum StructureScan {
                 try reader.skip(type, number: number)
                 continue
             }
-            let name = String(cString: field.pointee.name)
+            // For errors alone: making a string takes longer than the rest.
+            var name: String { String(cString: field.pointee.name) }
             let isRepeated = field.pointee.label == PROTOBUF_C_LABEL_REPEATED
             let isPacked = field.pointee.flags & UInt32(PROTOBUF_C_FIELD_FLAG_PACKED.rawValue) != 0
             let isOneOf = field.pointee.flags & UInt32(PROTOBUF_C_FIELD_FLAG_ONEOF.rawValue) != 0
@@ -115,11 +116,11 @@ enum StructureScan {
             return (number, type)
         }
 
-        mutating func delimited(_ name: String) throws(WireError) -> UnsafeRawBufferPointer {
+        mutating func delimited(_ name: @autoclosure () -> String) throws(WireError) -> UnsafeRawBufferPointer {
             let length = try varint()
             let left = bytes.count - position
             guard length <= UInt64(left) else {
-                throw WireError(.message, name, expected: "\(length) bytes", found: "\(left) until the end")
+                throw WireError(.message, name(), expected: "\(length) bytes", found: "\(left) until the end")
             }
             let inner = UnsafeRawBufferPointer(rebasing: bytes[position..<(position + Int(length))])
             position += Int(length)

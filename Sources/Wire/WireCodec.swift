@@ -5,14 +5,22 @@ import Cluster
 
 package enum WireCodec {
     /// The same message always makes the same bytes (fields in order of their numbers).
-    package static func encode(_ message: Message) -> [UInt8] {
+    package static func encode(_ message: Message) -> [UInt8] { encode(message, headroomBytes: 0) { _ in } }
+
+    /// - Parameters:
+    ///   - headroomBytes: left free in front of the message.
+    ///   - finish: called with the whole, the headroom uninitialised, which it must fill.
+    static func encode(
+        _ message: Message, headroomBytes: Int, finish: (UnsafeMutableRawBufferPointer) -> Void
+    ) -> [UInt8] {
         let arena = EncodingArena()
         return withExtendedLifetime(arena) {
             let root = arena.message(message)
             let size = rookery__message__get_packed_size(root)
-            return [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            return [UInt8](unsafeUninitializedCapacity: headroomBytes + size) { buffer, count in
                 // A message is never empty: it has the tag of its body.
-                count = rookery__message__pack(root, buffer.baseAddress)
+                count = headroomBytes + rookery__message__pack(root, buffer.baseAddress! + headroomBytes)
+                finish(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]))
             }
         }
     }
@@ -42,7 +50,10 @@ package enum WireCodec {
         let unknown = try withUnsafePointer(to: rookery__message__descriptor) {
             descriptor throws(WireError) in try StructureScan.check(bytes, as: descriptor)
         }
-        let allocator = BoundedAllocator(limitBytes: WireLimits.decodingBytes(payload: bytes.count))
+        // Everything protobuf-c makes is freed with the allocator.
+        let allocator = BoundedAllocator(
+            limitBytes: WireLimits.decodingBytes(payload: bytes.count), blockBytes: 2 * bytes.count + 2048)
+        defer { withExtendedLifetime(allocator) {} }
         var table = allocator.table
         let root = rookery__message__unpack(&table, bytes.count, bytes.bindMemory(to: UInt8.self).baseAddress)
         guard let root else {
@@ -53,7 +64,6 @@ package enum WireCodec {
             }
             throw WireError(.message, "", expected: "a protobuf message", found: "\(bytes.count) bytes of another kind")
         }
-        defer { rookery__message__free_unpacked(root, &table) }
         if root.pointee.body_case == ROOKERY__MESSAGE__BODY__NOT_SET {
             let found = unknown.map { "body \($0), which this release does not know" } ?? "none"
             throw WireError(.message, "", expected: "one body", found: found)

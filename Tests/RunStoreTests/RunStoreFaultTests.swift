@@ -72,14 +72,14 @@ import Testing
             let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
             try database.execute(sql: "PRAGMA max_page_count = \(pages)")
         }
-        let long = Array(repeating: completions(64), count: 4).enumerated().map { step, completions in
+        let long = Array(repeating: completions(64), count: 60).enumerated().map { step, completions in
             Cluster.Record.completionsAccepted(prompt(key(2, step)), completions)
         }
         #expect(throws: RunStoreError.diskFull(path: folder.store)) { try store.append([trained(2)] + long) }
         #expect(try store.records() == [trained(1)])
         try store.queue.inDatabase { try $0.execute(sql: "PRAGMA max_page_count = 1000000") }
         try store.append([trained(2)] + long)
-        #expect(try store.records().count == 6)
+        #expect(try store.records().count == 62)
     }
 
     @Test func `is no database is refused and left alone`() throws {
@@ -131,22 +131,34 @@ import Testing
         }
     }
 
-    @Test(arguments: ["tokens", "sampled_log_probs", "policy_log_probs", "entropies", "versions"])
-    func `has a flipped bit among tokens names the completion`(column: String) throws {
+    @Test func `has a flipped bit among completions names the completion`() throws {
         let folder = try Folder()
         let store = try RunStore(path: folder.store)
         try store.append([.completionsAccepted(prompt(key(3, 1)), completions())])
         try store.queue.write { database in
-            let bytes = try Data.fetchOne(database, sql: "SELECT \(column) FROM completions WHERE position = 1")
+            let bytes = try Data.fetchOne(database, sql: "SELECT completions FROM groups WHERE step = 3")
             var flipped = try #require(bytes)
-            flipped[flipped.count - 1] ^= 0x10
-            try database.execute(
-                sql: "UPDATE completions SET \(column) = ? WHERE position = 1", arguments: [flipped])
+            flipped[flipped.count - 20] ^= 0x10
+            try database.execute(sql: "UPDATE groups SET completions = ?", arguments: [flipped])
         }
         let error = #expect(throws: RunStoreError.self) { try store.records() }
         #expect(
-            error?.description.contains("training group 1 of step 3, completion 1: token arrays do not verify") == true
-        )
+            error?.description.contains("training group 1 of step 3, completion 1: its bytes do not verify") == true)
+    }
+
+    @Test func `has a flipped bit among verdicts names the group`() throws {
+        let folder = try Folder()
+        let store = try RunStore(path: folder.store)
+        let accepted = Cluster.Record.completionsAccepted(prompt(key(3, 1)), completions())
+        try store.append([accepted, .verdictsAccepted(key(3, 1), verdicts())])
+        try store.queue.write { database in
+            let bytes = try Data.fetchOne(database, sql: "SELECT verdicts FROM verdicts WHERE ordinal = 1")
+            var flipped = try #require(bytes)
+            flipped[8] ^= 1
+            try database.execute(sql: "UPDATE verdicts SET verdicts = ?", arguments: [flipped])
+        }
+        let error = #expect(throws: RunStoreError.self) { try store.records() }
+        #expect(error?.description.contains("training group 1 of step 3: its verdicts do not verify") == true)
     }
 
     @Test func `does not exist cannot be read`() throws {

@@ -241,16 +241,68 @@ import Testing
     }
 
     @Test func `of versions are runs`() {
-        #expect(TokenBlob.runs([5, 5, 5, 6]).count == 32)
-        #expect(TokenBlob.versions([UInt8](TokenBlob.runs([5, 5, 5, 6])), limit: 4) == [5, 5, 5, 6])
-        #expect(TokenBlob.versions([UInt8](TokenBlob.runs([5, 5, 5, 6])), limit: 3) == nil)
-        #expect(TokenBlob.versions([UInt8](repeating: 0xff, count: 16), limit: 1000) == nil)
+        let versions = [5, 5, 5, 6].map { PolicyVersion($0) }
+        #expect(TokenBlob.runs(versions) == [5, 3, 6, 1])
+        #expect(TokenBlob.versions([5, 3, 6, 1], limit: 4) == versions)
+        #expect(TokenBlob.versions([5, 3, 6, 1], limit: 3) == nil)
+        #expect(TokenBlob.versions([.max, .max], limit: 1000) == nil)
+        #expect(TokenBlob.versions([5], limit: 1000) == nil)
     }
 
-    @Test func `have the checksum of FNV-1a`() {
-        // Test vectors of the algorithm's authors.
-        #expect(UInt64(bitPattern: TokenBlob.checksum([])) == 0xcbf2_9ce4_8422_2325)
-        #expect(UInt64(bitPattern: TokenBlob.checksum([Data("a".utf8)])) == 0xaf63_dc4c_8601_ec8c)
-        #expect(UInt64(bitPattern: TokenBlob.checksum([Data("foo".utf8), Data("bar".utf8)])) == 0x8594_4171_f739_67e8)
+    @Test func `that differ in one bit have other checksums, wherever it is`() {
+        let bytes = (0..<29).map { UInt8(truncatingIfNeeded: $0 &* 37) }
+        func checksum(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { TokenBlob.checksum($0[...]) } }
+        #expect(checksum([]) == 0xcbf2_9ce4_8422_2325)
+        // Fewer than eight bytes: test vectors of FNV-1a's authors.
+        #expect(checksum(Array("a".utf8)) == 0xaf63_dc4c_8601_ec8c)
+        #expect(checksum(Array("foobar".utf8)) == 0x8594_4171_f739_67e8)
+        var found: Set<UInt64> = [checksum(bytes)]
+        for bit in 0..<8 * bytes.count {
+            var other = bytes
+            other[bit / 8] ^= 1 << UInt8(bit % 8)
+            found.insert(checksum(other))
+        }
+        #expect(found.count == 8 * bytes.count + 1)
+    }
+}
+
+@Suite struct `A group's bytes` {
+    @Test func `come back, empty and with every value of a float`() {
+        let odd = Completion(
+            index: 0, tokens: [1, -1], sampledLogProbs: [-0.0, .signalingNaN], policyLogProbs: [.infinity, 0],
+            entropies: [.leastNonzeroMagnitude, -.nan], versions: [PolicyVersion(1), PolicyVersion(2)], text: "",
+            finish: .length)
+        let bytes = [UInt8](GroupBlob.bytes([odd]))
+        let (found, isDamaged) = GroupBlob.completions(bytes)
+        #expect(!isDamaged)
+        #expect(found.count == 1)
+        #expect(found.first?.sampledLogProbs.map(\.bitPattern) == odd.sampledLogProbs.map(\.bitPattern))
+        #expect(found.first?.entropies.map(\.bitPattern) == odd.entropies.map(\.bitPattern))
+        #expect([UInt8](GroupBlob.bytes(found)) == bytes)
+        #expect(GroupBlob.completions([]) == ([], false))
+        #expect(GroupBlob.verdicts([UInt8](GroupBlob.bytes([Verdict]()))) == [])
+        #expect(GroupBlob.verdicts([UInt8](GroupBlob.bytes(verdicts()))) == verdicts())
+    }
+
+    @Test func `that are cut off or differ in one bit are damaged, and what is before is read`() {
+        let bytes = [UInt8](GroupBlob.bytes(completions()))
+        let first = GroupBlob.bytes([completions()[0]]).count
+        for length in 1..<bytes.count where length != first {
+            let (found, isDamaged) = GroupBlob.completions(Array(bytes[..<length]))
+            #expect(isDamaged)
+            #expect(found == (length < first ? [] : [completions()[0]]))
+        }
+        for bit in 0..<8 * bytes.count {
+            var other = bytes
+            other[bit / 8] ^= 1 << UInt8(bit % 8)
+            #expect(GroupBlob.completions(other).isDamaged, "bit \(bit)")
+        }
+        let judged = [UInt8](GroupBlob.bytes(verdicts()))
+        for bit in 0..<8 * judged.count {
+            var other = judged
+            other[bit / 8] ^= 1 << UInt8(bit % 8)
+            #expect(GroupBlob.verdicts(other) == nil, "bit \(bit)")
+        }
+        for length in 0..<judged.count { #expect(GroupBlob.verdicts(Array(judged[..<length])) == nil) }
     }
 }

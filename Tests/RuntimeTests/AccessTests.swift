@@ -207,7 +207,7 @@ struct HostilePeerTests {
             "all", roles: [.rollout, .verifier, .learner], process: -1, folder: folder
         ) { try network.client() }
         let options = ScriptedRun.options()
-        var loop = CoordinatorLoop(
+        var loop = try CoordinatorLoop(
             link: link, core: ScriptedRun.core(options, folder: folder), shell: shell, wake: try WakePipe(),
             run: "scripted")
         let outcome = loop.run()
@@ -311,7 +311,7 @@ struct HostilePeerTests {
         let revoked = try worker("one:1", first, [.rollout])
         let others = try worker("two:1", second, [.rollout, .verifier, .learner])
         let impostor = try worker("one:2", second, [.rollout])
-        var loop = CoordinatorLoop(
+        var loop = try CoordinatorLoop(
             link: link, core: ScriptedRun.core(options, folder: folder), shell: shell, wake: try WakePipe(),
             run: "scripted")
         #expect(loop.run() == .completed(step: 6))

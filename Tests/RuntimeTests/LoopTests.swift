@@ -16,7 +16,7 @@ struct LoopTests {
         _ link: consuming Link, _ shell: ScriptedShell, _ folder: String, options: RunOptions? = nil
     ) throws -> RunOutcome {
         let options = options ?? self.options
-        var loop = CoordinatorLoop(
+        var loop = try CoordinatorLoop(
             link: link, core: ScriptedRun.core(options, folder: folder), shell: shell, wake: try WakePipe(),
             run: "scripted")
         let outcome = loop.run()

@@ -5,6 +5,7 @@ import Foundation
 import Rollouts
 import Runtime
 import Simulation
+import Synchronization
 import Transport
 
 /// Work that is a pure function of its order. Compute thread only.
@@ -69,8 +70,27 @@ final class Failures: @unchecked Sendable {
     }
 }
 
+/// Keeps records in memory; may be told to wait, or to fail.
+final class ScriptedJournal: RecordJournal {
+    private let kept = Mutex<[Record]>([])
+    private let before: @Sendable ([Record]) throws -> Void
+
+    /// - Parameter before: called on the committing thread before anything is kept.
+    init(before: @escaping @Sendable ([Record]) throws -> Void = { _ in }) { self.before = before }
+
+    var records: [Record] { kept.withLock { $0 } }
+
+    func append(_ records: [Record]) throws {
+        try before(records)
+        kept.withLock { $0 += records }
+    }
+}
+
 /// Loop thread only; read after the loop has returned.
 final class ScriptedShell: CoordinatorShell {
+    /// What is durable.
+    let journal: any RecordJournal
+    /// What the loop was told is durable.
     var records: [Record] = []
     var steps: [StepMetrics] = []
     var notes: [String] = []
@@ -84,7 +104,9 @@ final class ScriptedShell: CoordinatorShell {
     /// Keys to be reported revoked once.
     var revoked: [PublicKey] = []
 
-    func persist(_ new: [Record]) throws { records += new }
+    init(journal: any RecordJournal = ScriptedJournal()) { self.journal = journal }
+
+    func recorded(_ new: [Record]) throws { records += new }
     func drawPrompts(_ purpose: Purpose, step: Int, ordinals: Range<Int>, position: Int) throws -> [Prompt] {
         ScriptedWork.prompts(purpose, step: step, ordinals: ordinals, position: position)
     }

@@ -187,21 +187,25 @@ private func result(_ second: Completion) -> Message {
     #expect(WireLimits.decodingBytes(payload: .max) == 128 << 20)
 }
 
-@Test func `the allocator counts what is held and refuses the rest`() {
-    let allocator = BoundedAllocator(limitBytes: 100)
-    let table = allocator.table
-    let first = table.alloc(table.allocator_data, 60)
-    #expect(first != nil)
-    #expect(table.alloc(table.allocator_data, 41) == nil)
-    #expect(allocator.refusedRequest == 41)
-    let second = table.alloc(table.allocator_data, 40)
-    #expect(second != nil)
-    #expect(allocator.heldBytes == 100)
-    table.free(table.allocator_data, first)
-    table.free(table.allocator_data, second)
-    table.free(table.allocator_data, nil)
-    #expect(allocator.heldBytes == 0)
-    #expect(allocator.peakBytes == 100)
+@Test func `the allocator hands out so much, aligned and apart, and refuses the rest`() throws {
+    for blockBytes in [16, 64, 100] {
+        let allocator = BoundedAllocator(limitBytes: 100, blockBytes: blockBytes)
+        let table = allocator.table
+        let first = try #require(table.alloc(table.allocator_data, 57))
+        #expect(table.alloc(table.allocator_data, 44) == nil)
+        #expect(allocator.refusedRequest == 44)
+        let others = try [0, 3, 40].map { try #require(table.alloc(table.allocator_data, $0)) }
+        #expect(allocator.heldBytes == 100)
+        #expect(table.alloc(table.allocator_data, 1) == nil)
+        let blocks = zip([first] + others, [57, 0, 3, 40]).sorted { $0.0 < $1.0 }
+        for (pointer, size) in blocks {
+            #expect(Int(bitPattern: pointer).isMultiple(of: 16))
+            pointer.initializeMemory(as: UInt8.self, repeating: 1, count: size)
+        }
+        for (left, right) in zip(blocks, blocks.dropFirst()) { #expect(left.0 + max(left.1, 1) <= right.0) }
+        table.free(table.allocator_data, first)
+        table.free(table.allocator_data, nil)
+    }
 }
 
 @Test func `only messages with tokens or completions may pass one mebibyte`() {

@@ -69,6 +69,8 @@ struct ScriptedPeer {
     let roles: [WorkerRole]
     let slots: Int
     private var conversation: Conversation
+    /// Made once a version: who answers at once has no time to think.
+    private var completions: (version: PolicyVersion, all: [Completion])?
     private(set) var isWelcome = false
     private(set) var provenVersions = 0
     private(set) var isDismissed = false
@@ -98,9 +100,11 @@ struct ScriptedPeer {
             provenVersions += 1
             return conversation.seal(.policyReady(manifest.version, weightsHash: manifest.weightsHash))
         case .rollout(let lease, let assignment):
+            if completions?.version != assignment.version {
+                completions = (assignment.version, DispatchLoad.completions(assignment.version))
+            }
             return conversation.seal(
-                .rolloutResult(
-                    lease: lease, completions: DispatchLoad.completions(assignment.version), seconds: 0.001))
+                .rolloutResult(lease: lease, completions: completions?.all ?? [], seconds: 0.001))
         case .verify(let lease, _):
             return conversation.seal(
                 .verificationResult(lease: lease, verdicts: DispatchLoad.verdicts, seconds: 0.001))

@@ -147,7 +147,7 @@ struct DispatchGround: ~Copyable {
                 run: DispatchLoad.run,
                 checkpoint: Checkpoint(step: 0, manifest: DispatchLoad.base, nextPosition: 0), welcome: welcome))
         let keeper = gatekeeper
-        var loop = CoordinatorLoop(
+        var loop = try CoordinatorLoop(
             link: link, core: core, shell: shell, wake: try WakePipe(), run: DispatchLoad.run)
         let outcome = loop.run()
         loop.linger(.milliseconds(200))
@@ -159,6 +159,7 @@ struct DispatchGround: ~Copyable {
 /// Loop thread only.
 final class DispatchShell: CoordinatorShell {
     private let store: RunStore?
+    let journal: any RecordJournal
     /// When each group's completions were durable.
     private(set) var acceptedAt: [UInt64] = []
     private(set) var recordCount = 0
@@ -169,10 +170,16 @@ final class DispatchShell: CoordinatorShell {
     /// Called about once a second.
     var onLook: () -> Void = {}
 
-    init(store: RunStore?) { self.store = store }
+    init(store: RunStore?) {
+        self.store = store
+        journal = store ?? Forgetfulness()
+    }
 
-    func persist(_ records: [Record]) throws {
-        try store?.append(records)
+    private struct Forgetfulness: RecordJournal {
+        func append(_ records: [Record]) {}
+    }
+
+    func recorded(_ records: [Record]) {
         recordCount += records.count
         transactionCount += 1
         let now = monotonicNanoseconds()
