@@ -48,7 +48,8 @@ extension Coordinator {
             return start(.train(step: shared.step), on: shared.leader, of: parts, since: shared.startedAt)
         }
         let grants = gradients.assign(
-            to: membership.learners.all.map { membership.workers[$0] }, at: now, leaseLength: leaseLength, counter: &leases)
+            to: membership.learners.all.map { membership.workers[$0] }, at: now, leaseLength: leaseLength,
+            counter: &leases)
         for grant in grants {
             sendGroups(of: shared.step, under: grant.lease, to: grant.worker)
             send(.gradient(lease: grant.lease, grant.assignment), toWorker: grant.worker)

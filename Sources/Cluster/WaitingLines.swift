@@ -34,7 +34,7 @@ struct UnitOrder: Equatable, Comparable, Sendable {
 /// Slots of units that may be given out, a heap for each line. Adding, and taking the first: O(log n). Removing: O(1),
 /// what is left of it in the heap is skipped later.
 struct WaitingLines: Equatable, Sendable {
-    private struct Entry: Equatable, Sendable {
+    private struct Waiter: Equatable, Sendable {
         var order: UnitOrder
         var slot: Int
         var stamp: UInt64
@@ -42,12 +42,12 @@ struct WaitingLines: Equatable, Sendable {
 
     private struct Line: Equatable, Sendable {
         let number: UInt64
-        var heap: [Entry] = []
+        var heap: [Waiter] = []
         var count = 0
         var checkCount = 0
     }
 
-    /// Of a slot: the entry that counts; stamp 0: it does not wait.
+    /// Of a slot: the waiter that counts; stamp 0: it does not wait.
     private struct Filed: Equatable, Sendable {
         var stamp: UInt64 = 0
         var line: UInt64 = 0
@@ -86,7 +86,7 @@ struct WaitingLines: Equatable, Sendable {
             lines.insert(Line(number: order.line), at: index)
         }
         if isCheck { lines[index].checkCount += 1 } else { lines[index].count += 1 }
-        push(Entry(order: order, slot: slot, stamp: stampCount), index)
+        push(Waiter(order: order, slot: slot, stamp: stampCount), index)
     }
 
     mutating func remove(_ slot: Int) {
@@ -97,40 +97,40 @@ struct WaitingLines: Equatable, Sendable {
         if live == 0 {
             lines.remove(at: index)
         } else if lines[index].heap.count > 2 * live + 64 {
-            let entries = lines[index].heap.filter { filed[$0.slot].stamp == $0.stamp }
+            let waiters = lines[index].heap.filter { filed[$0.slot].stamp == $0.stamp }
             lines[index].heap = []
-            for entry in entries { push(entry, index) }
+            for waiter in waiters { push(waiter, index) }
         }
     }
 
     /// Takes the first of a line out of it, for a moment: the slot is then removed, or put back.
     mutating func takeFirst(_ number: UInt64) -> Int? {
         guard let index = lines.firstIndex(where: { $0.number == number }) else { return nil }
-        while let entry = pop(index) {
+        while let waiter = pop(index) {
             lookCount += 1
-            if filed[entry.slot].stamp == entry.stamp { return entry.slot }
+            if filed[waiter.slot].stamp == waiter.stamp { return waiter.slot }
         }
         return nil
     }
 
     mutating func putBack(_ slot: Int, _ order: UnitOrder) {
         guard contains(slot), let index = lines.firstIndex(where: { $0.number == order.line }) else { return }
-        push(Entry(order: order, slot: slot, stamp: filed[slot].stamp), index)
+        push(Waiter(order: order, slot: slot, stamp: filed[slot].stamp), index)
     }
 
-    private mutating func push(_ entry: Entry, _ line: Int) {
-        lines[line].heap.append(entry)
+    private mutating func push(_ waiter: Waiter, _ line: Int) {
+        lines[line].heap.append(waiter)
         var place = lines[line].heap.count - 1
         while place > 0 {
             let parent = (place - 1) / 2
-            guard entry.order < lines[line].heap[parent].order else { break }
+            guard waiter.order < lines[line].heap[parent].order else { break }
             lines[line].heap[place] = lines[line].heap[parent]
             place = parent
         }
-        lines[line].heap[place] = entry
+        lines[line].heap[place] = waiter
     }
 
-    private mutating func pop(_ line: Int) -> Entry? {
+    private mutating func pop(_ line: Int) -> Waiter? {
         guard let first = lines[line].heap.first, let last = lines[line].heap.popLast() else { return nil }
         let count = lines[line].heap.count
         guard count > 0 else { return first }
