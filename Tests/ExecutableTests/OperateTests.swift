@@ -100,7 +100,9 @@ struct OperateTests {
         let ground = try Ground()
         let address = "ipc://\(ground.folder.path)/c"
         let more = ["--set", "schedule.steps=4000", "--set", "evaluation.every_steps=0", "--listen", address]
-        let first = try ground.start("coordinator", ground.tiny("kept", more))
+        // A worker that stands still is not given up meanwhile.
+        let patient = ["--set", "cluster.heartbeats_missed=100", "--set", "cluster.lease_seconds=100"]
+        let first = try ground.start("coordinator", ground.tiny("kept", more + patient))
         let join = ["join", address, "--role", "rollout", "--threads", "1"]
         let joined = try ground.start("worker", join)
         func isMine(_ name: String) -> Bool { name.contains("-\(joined.process.processIdentifier)-") }
