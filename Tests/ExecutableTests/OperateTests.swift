@@ -100,7 +100,9 @@ struct OperateTests {
         let ground = try Ground()
         let address = "ipc://\(ground.folder.path)/c"
         let more = ["--set", "schedule.steps=4000", "--set", "evaluation.every_steps=0", "--listen", address]
-        let first = try ground.start("coordinator", ground.tiny("kept", more))
+        // A worker that stands still is not given up meanwhile; after as long it gives up the coordinator that is gone.
+        let patient = ["--set", "cluster.heartbeats_missed=20", "--set", "cluster.lease_seconds=20"]
+        let first = try ground.start("coordinator", ground.tiny("kept", more + patient))
         let join = ["join", address, "--role", "rollout", "--threads", "1"]
         let joined = try ground.start("worker", join)
         func isMine(_ name: String) -> Bool { name.contains("-\(joined.process.processIdentifier)-") }
@@ -118,11 +120,11 @@ struct OperateTests {
         let stood = steps(ground, "kept")
         let second = try ground.start("coordinator", ground.tiny("kept", more + ["--resume"]))
         joined.signal(SIGCONT)
-        let left = try joined.finish(within: 60)
+        let left = try joined.finish(within: 120)
         #expect(left.status == 0 && left.errors.contains("drained by the operator"), "\(left.errors)")
         try second.wait(within: 60) { steps(ground, "kept") > stood }
         let log = try String(contentsOfFile: ground.file("kept", "logs/coordinator.log"), encoding: .utf8)
-        #expect(log.components(separatedBy: "`\(name)` joined").count == 2, "\(log)")
+        #expect(log.contains("going on from step") && !log.contains("`\(name)` joined"), "\(log)")
 
         let again = try ground.start("worker", join)
         try second.wait(within: 60) {
