@@ -89,7 +89,7 @@ package struct Simulator {
     var violation: String?
     /// Steps whose prompts this coordinator's process asked for.
     var drawnSteps: [Int] = []
-    /// Workers, with their incarnations, that a coordinator was told to drain; one that is started again knows them too.
+    /// Workers, with their incarnations, that a coordinator was told to drain; a restarted one knows them too.
     var drained: Set<[Int]> = []
     var duplicateCount = 0
     /// How often work on this group was made to fail: fewer times than would change the result.
