@@ -117,10 +117,12 @@ package struct Scenario: Equatable, Sendable {
         return workers
     }
 
-    /// The same run in a world without faults, on one worker.
+    /// The same run in a world without faults, on one worker, or as few as can do it.
     package var undisturbed: Scenario {
         var scenario = self
-        scenario.workers = [[.rollout, .verifier, .learner]]
+        // One alone would need longer for the prompts of thousands than a run may take.
+        let count = max(1, options.rollout.promptsPerStep / 50)
+        scenario.workers = Array(repeating: [.rollout, .verifier, .learner], count: count)
         scenario.faults = .none
         scenario.badTime = .zero
         scenario.replayTokensLimit = 1_000_000
