@@ -53,6 +53,20 @@ struct PrecisionOption: ParsableArguments {
     var precision = Precision.bfloat16
 }
 
+struct PeerChoice: ParsableArguments {
+    @Option(help: "A peer to leave out, by its name's start: PyTorch's bfloat16 takes for ever where no instruction has it.")
+    var without: [String] = []
+
+    /// - Returns: ours, and the peers that are not to be left out.
+    func chosen(_ contenders: [Contender]) throws -> [Contender] {
+        for name in without where !contenders.dropFirst().contains(where: { $0.name.hasPrefix(name) }) {
+            throw BenchmarkError("--without \(name): there is no such peer here")
+        }
+        return contenders.prefix(1)
+            + contenders.dropFirst().filter { contender in !without.contains { contender.name.hasPrefix($0) } }
+    }
+}
+
 extension Precision: ExpressibleByArgument {}
 
 /// What went wrong around a measurement, in one line.

@@ -16,6 +16,7 @@ struct LearnCase: ParsableCommand {
 
     @OptionGroup var options: CommonOptions
     @OptionGroup var arithmetic: PrecisionOption
+    @OptionGroup var peerChoice: PeerChoice
 
     func run() throws {
         var machine = Machine(threads: options.threads)
@@ -37,7 +38,7 @@ struct LearnCase: ParsableCommand {
                     })
             }
         }
-        let contest = try Contest(contenders, rounds: options.roundCount)
+        let contest = try Contest(peerChoice.chosen(contenders), rounds: options.roundCount)
         let scaling = try options.scales
             ? ThreadScaling(measurement, threads: options.threads, rounds: options.roundCount) : nil
         machine.measure()

@@ -17,6 +17,7 @@ struct RolloutCase: ParsableCommand {
 
     @OptionGroup var options: CommonOptions
     @OptionGroup var arithmetic: PrecisionOption
+    @OptionGroup var peerChoice: PeerChoice
 
     @Option(help: "Sequences that are decoded together after long prompts.")
     var contextBatch = 8
@@ -50,7 +51,7 @@ struct RolloutCase: ParsableCommand {
                 },
             ]
         }
-        let contest = try Contest(contenders, rounds: options.roundCount)
+        let contest = try Contest(peerChoice.chosen(contenders), rounds: options.roundCount)
         progress("queues")
         let queue = try Contest(
             [Contender("Rookery", process: { try .own([QueueMeasurement.name] + own) })], rounds: 1)

@@ -17,6 +17,7 @@ struct StepCase: ParsableCommand {
 
     @OptionGroup var options: CommonOptions
     @OptionGroup var arithmetic: PrecisionOption
+    @OptionGroup var peerChoice: PeerChoice
 
     @Option(help: "How many seeds, from 1 on; each is measured by every contender before the next.")
     var seeds: Int?
@@ -51,7 +52,7 @@ struct StepCase: ParsableCommand {
                     })
             }
         }
-        let contest = try Contest(contenders, rounds: seeds ?? options.rounds ?? 1)
+        let contest = try Contest(peerChoice.chosen(contenders), rounds: seeds ?? options.rounds ?? 1)
         machine.measure()
         let findings = try findings(contest, machine, stepCount)
         let circumstances = machine.circumstances(options) + [
