@@ -72,3 +72,18 @@ void uniform_fill(float *x, int64_t n, uint64_t seed, uint64_t tagged, float bou
     for (int64_t i = 0; i < n; i++)
         x[i] = (float)((2 * uniform(seed, tagged, (uint64_t)i) - 1) * (double)bound);
 }
+
+void bfloat16_spread(float *x, int64_t first, int64_t last, uint64_t seed, uint64_t tagged) {
+    uint64_t random = 0;
+    for (int64_t i = first; i < last; i++, random >>= 16) {
+        if (i % 4 == 0) random = keyed_bits(seed, tagged, (uint64_t)i / 4);
+        float *place = x + (i - first);
+        const float magnitude = fabsf(*place);
+        if (!(magnitude >= 0x1p-100f && magnitude < INFINITY)) continue;
+        const int32_t offset = (int32_t)(random & 0xFFFF) - 0x8000;
+        uint32_t bits;
+        memcpy(&bits, place, sizeof bits);
+        bits += (uint32_t)(offset > -0x8000 ? offset : 1 - 0x8000);
+        memcpy(place, &bits, sizeof bits);
+    }
+}

@@ -230,6 +230,8 @@ package final class LearningWork {
                     into: state(of: made))
             }
             parameters.changed()
+        } else if made.adapters == nil {
+            parameters.spread(within: format, seed: options.seed, threads: policies.threads)
         }
         trainer = made
         return made

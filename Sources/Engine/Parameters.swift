@@ -93,6 +93,24 @@ package final class Parameters {
         changed()
     }
 
+    /// Numbers that a snapshot rounded are moved to random places among those that round to them, so the policy stays
+    /// what it is. Left where they are, in the middle, none would round to another number before it has come half the
+    /// way there: a small learning rate would teach nothing for many steps, and then everything at once. Spread out,
+    /// the expected change of the rounded numbers is the change of these from the first step on.
+    package func spread(within format: SnapshotFormat, seed: UInt64, threads: ThreadPool) {
+        requireWhole()
+        let part = 1 << 20
+        for (index, tensor) in config.tensors.enumerated() where format.rounds(tensor) {
+            let (base, count) = (buffer.base + ranges[index].lowerBound, ranges[index].count)
+            let tagged = UInt64(index) | UInt64(KeyedRandom.Use.masterPlacement.rawValue) << 56
+            threads.parallel((count + part - 1) / part) { number in
+                let first = number * part
+                bfloat16_spread(base + first, Int64(first), Int64(min(first + part, count)), seed, tagged)
+            }
+        }
+        changed()
+    }
+
     /// Whoever writes here says so by `changed`.
     var base: UnsafeMutablePointer<Float> { buffer.base }
     package func changed() { revision += 1 }

@@ -30,6 +30,7 @@ package enum KeyedRandom {
         case jitter = 6
         case rounding = 7
         case spotCheck = 8
+        case masterPlacement = 9
     }
 
     /// 64 random bits for (seed, use, a, b): `a` and `b` name the place, each below 2^56 and 2^64.

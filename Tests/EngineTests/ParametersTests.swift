@@ -4,6 +4,7 @@ import Engine
 import Foundation
 import Rollouts
 import Testing
+import Weights
 
 @Suite struct ParametersTests {
     @Test(arguments: oddModels.indices) func `slices follow each other in the order of the config`(_ index: Int) {
@@ -62,5 +63,54 @@ import Testing
             let tagged = a | UInt64(KeyedRandom.Use.initialisation.rawValue) << 56
             #expect(keyed_bits(seed, tagged, b) == KeyedRandom.bits(seed: seed, use: .initialisation, a, b))
         }
+    }
+}
+
+@Suite struct MasterPlacementTests {
+    private let config = ModelConfig(
+        family: .llama, vocabularySize: 64, hiddenSize: 32, layerCount: 1, headCount: 2, keyValueHeadCount: 1,
+        headDimension: 16, intermediateSize: 48, rmsEpsilon: 1e-5, rotaryBase: 10_000, rotaryScaling: nil,
+        contextTokens: 16, tiedEmbeddings: true)
+
+    private func rounded(_ seed: UInt64) -> Parameters {
+        let parameters = Parameters(config: config)
+        parameters.initializeRandom(seed: seed, standardDeviation: 0.05)
+        let special: [Float] = [0, -0.0, .infinity, -.infinity, 1, -1, 0.5, 0x1p-110, 0x1.fep127]
+        for (index, value) in special.enumerated() { parameters.all[index] = value }
+        parameters.round(to: .bfloat16)
+        return parameters
+    }
+
+    @Test func `spread masters round to the policy they came from, on any number of threads`() {
+        let (policy, spread, other) = (rounded(1), rounded(1), rounded(1))
+        spread.spread(within: .bfloat16, seed: 5, threads: ThreadPool(threadCount: 2))
+        other.spread(within: .bfloat16, seed: 5, threads: ThreadPool(threadCount: 1))
+        #expect(zip(spread.values, other.values).allSatisfy { $0.bitPattern == $1.bitPattern })
+        #expect(zip(spread.values, policy.values).count { $0 != $1 } > policy.count * 9 / 10)
+        spread.round(to: .bfloat16)
+        #expect(zip(spread.values, policy.values).allSatisfy { $0.bitPattern == $1.bitPattern })
+    }
+
+    /// A step of a hundredth of the spacing moves no number that is in the middle of its cell, and by one spacing each
+    /// hundredth of those that are anywhere in it: on the average by what it is. 5,000 numbers: deviation of 0.14 of it.
+    @Test func `small updates show in the rounded weights at once, at their own size`() {
+        let (middle, spread) = (rounded(2), rounded(2))
+        spread.spread(within: .bfloat16, seed: 9, threads: ThreadPool(threadCount: 1))
+        let before = Array(middle.values)
+        for parameters in [middle, spread] {
+            let all = parameters.all
+            for index in all.indices { all[index] += abs(before[index]) * 0x1p-7 * 0.01 }
+            parameters.round(to: .bfloat16)
+        }
+        let moved = { (parameters: Parameters) in
+            var (sum, wanted) = (0.0, 0.0)
+            for index in 20..<(64 * 32) {
+                sum += Double(parameters.values[index] - before[index])
+                wanted += Double(abs(before[index])) * 0x1p-7 * 0.01
+            }
+            return sum / wanted
+        }
+        #expect(moved(middle) == 0)
+        #expect(abs(moved(spread) - 1) < 0.8)
     }
 }
