@@ -83,6 +83,7 @@ void bfloat16_spread(float *x, int64_t first, int64_t last, uint64_t seed, uint6
         const int32_t offset = (int32_t)(random & 0xFFFF) - 0x8000;
         uint32_t bits;
         memcpy(&bits, place, sizeof bits);
+        if (bits & 0xFFFF) continue;
         bits += (uint32_t)(offset > -0x8000 ? offset : 1 - 0x8000);
         memcpy(place, &bits, sizeof bits);
     }

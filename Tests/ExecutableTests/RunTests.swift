@@ -52,7 +52,7 @@ struct RunTests {
         #expect(run.status == 0, "\(run.errors)")
         #expect(
             try ground.hashes("fixed").last
-                == "24 39277e966f41fdd62d52c852aa96d002057eb3e16a7b385ed7030bd18a6a0769")
+                == "24 d7db9fcd8b2b79d7f51fcc70675174daef5350ec0fb4c695e79316ba4b19f99c")
     }
 
     @Test func `an interrupted and a killed coordinator resume to the uninterrupted run's weights`() throws {

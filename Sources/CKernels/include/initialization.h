@@ -12,7 +12,8 @@ void normal_fill(float *x, int64_t first, int64_t last, uint64_t seed, uint64_t 
 
 /// Moves numbers that are bfloat16 values to random places among the float32 that round to them: the bits of x[i] for
 /// first ≤ i < last (x points to element `first`, a multiple of 4) change by max(r − 2^15, 1 − 2^15), r the 16 bits
-/// number i mod 4 of the keyed bits of b = i / 4. Magnitudes below 2^-100, infinities and NaN stay.
+/// number i mod 4 of the keyed bits of b = i / 4. Magnitudes below 2^-100, infinities, NaN and what is no bfloat16 value
+/// stay.
 void bfloat16_spread(float *x, int64_t first, int64_t last, uint64_t seed, uint64_t tagged);
 
 /// x[i] for i < n is bound·(2u − 1), u the keyed uniform of b = i.
