@@ -47,17 +47,18 @@ package struct RunSession {
 
     /// Runs to the end; children are gone and files closed afterwards.
     package func execute() throws -> Result {
+        let dataset = try Dataset.load(options.data, seed: options.seed)
         try directory.create()
+        // Before the store, by which a run exists: whoever has that can resume.
+        let resolved = RecipeReader.render(options)
+        try resolved.write(toFile: directory.recipe, atomically: true, encoding: .utf8)
         let store = try RunStore(path: directory.store)
         let screen = Screen(options: options, run: directory.name, plain: plain || !Output.isTerminal, quiet: quiet)
         defer { screen.close() }
         let log = RunLogger(
             try RunLogFile(folder: directory.logs, process: "coordinator", echo: { _ in }), run: directory.name,
             verbose: true)
-        let dataset = try Dataset.load(options.data, seed: options.seed)
         let blobs = try BlobStore(directory: directory.blobs)
-        let resolved = RecipeReader.render(options)
-        try resolved.write(toFile: directory.recipe, atomically: true, encoding: .utf8)
         try store.storeRecipe(resolved, options: options)
 
         screen.show(Note(.info, "loading the model"))

@@ -11,6 +11,21 @@ struct CommandTests {
         return path
     }
 
+    @Test func `data that cannot be read leaves no run behind that could not be resumed`() throws {
+        let ground = try Ground()
+        let data = ground.folder.appendingPathComponent("data.jsonl")
+        try "{".write(to: data, atomically: true, encoding: .utf8)
+        let tiny = try String(
+            contentsOf: Ground.root.appendingPathComponent("cluster/recipes/tiny.yaml"), encoding: .utf8)
+        let lines = tiny.split(separator: "\n", omittingEmptySubsequences: false).filter { !$0.contains("count: 200") }
+            .map { $0.contains("- task: sum_digits_small") ? "    - path: \(data.path)" : String($0) }
+        let recipe = ground.folder.appendingPathComponent("recipe.yaml")
+        try lines.joined(separator: "\n").write(to: recipe, atomically: true, encoding: .utf8)
+        let failed = try ground.run("coordinator", ["start", recipe.path, "--name", "one", "--runs", ground.runs])
+        #expect(failed.status == 1 && failed.errors.contains("data.jsonl line 1"), "\(failed.errors)")
+        #expect(!FileManager.default.fileExists(atPath: ground.file("one", "run.sqlite")))
+    }
+
     @Test func `status, evaluate, score, sample, verify, plan and export work on a finished run`() throws {
         let ground = try Ground()
         #expect(try ground.run("coordinator", ground.tiny("run", ["--set", "evaluation.every_steps=0"])).status == 0)
