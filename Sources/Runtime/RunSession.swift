@@ -67,6 +67,7 @@ package struct RunSession {
             ?? ModelPreparation.prepare(options, blobs: blobs)
         let prompts = try PromptSource(
             dataset: dataset, tokenizer: model.tokenizer, options: options, contextTokens: model.config.contextTokens)
+        try CheckpointStore(directory: directory.checkpoints).remove(except: try store.checkpoints().map(\.step))
         let resumed = try Subject.newestCheckpoint(directory)
         if let resumed { try resumed.restore(into: blobs) }
         for stored in try store.checkpoints() where stored.step > resumed?.content.step ?? -1 {

@@ -98,6 +98,11 @@ package struct CheckpointStore: Sendable {
         return nil
     }
 
+    /// Removes checkpoints that were written but never recorded: their step counts as not trained.
+    package func remove(except recorded: [Int]) throws(WeightsError) {
+        for step in try steps() where !recorded.contains(step) { try remove(step) }
+    }
+
     /// Removes all that are older than the newest `count` undamaged ones (by `list`'s measure).
     /// - Returns: the steps removed, oldest first.
     @discardableResult
@@ -106,14 +111,16 @@ package struct CheckpointStore: Sendable {
         let kept = try list(report: { _ in }).prefix(count)
         guard kept.count == count, let oldest = kept.last?.step else { return [] }
         let removed = try steps().filter { $0 < oldest }
-        for step in removed {
-            // Renamed first: a half-removed folder is never taken for a checkpoint.
-            let doomed = directory + "/" + TemporaryFile.uniqueName()
-            let folder = directory + "/" + CheckpointStore.name(step)
-            guard rename(folder, doomed) == 0 else { throw .system("rename", file: folder, code: errno) }
-            try Disk.remove(doomed)
-        }
+        for step in removed { try remove(step) }
         return removed
+    }
+
+    private func remove(_ step: Int) throws(WeightsError) {
+        // Renamed first: a half-removed folder is never taken for a checkpoint.
+        let doomed = directory + "/" + TemporaryFile.uniqueName()
+        let folder = directory + "/" + CheckpointStore.name(step)
+        guard rename(folder, doomed) == 0 else { throw .system("rename", file: folder, code: errno) }
+        try Disk.remove(doomed)
     }
 
     /// Removes what interrupted writers left behind. Only for the folder's one owner.
