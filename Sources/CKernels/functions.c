@@ -1,28 +1,16 @@
 // Functions of one float64. Only IEEE operations in one order; fma and ldexp are exact wherever they run.
 #include "functions.h"
+#include "functions_parts.h"
 #include <math.h>
-#include <string.h>
 
-// x = 2^e·z with z in [√½, √2); log z = 2 artanh(f), f = (z − 1)/(z + 1), |f| ≤ 0.1716, by its series to f^21
-// (remainder below 1e-18).
+// log z = 2 artanh(f), f = (z − 1)/(z + 1), |f| ≤ 0.1716, by its series to f^21 (remainder below 1e-18).
 double exact_log(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int64_t e = (int64_t)(bits >> 52) - 1023;
-    bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
-    double z;
-    memcpy(&z, &bits, sizeof z);
-    if (z > 0x1.6a09e667f3bcdp+0) {
-        z *= 0.5;
-        e += 1;
-    }
+    int64_t e;
+    const double z = significand_near_one(x, &e);
     double f = (z - 1) / (z + 1), s = f * f, series = 0;
     for (int power = 21; power >= 3; power -= 2) series = (series + 1.0 / power) * s;
     return (double)e * 0x1.62e42fefa39efp-1 + 2 * (f + f * series);
 }
-
-// Nearest integer of |x| < 2^51, ties to even: adding 1.5·2^52 leaves no room for a fraction.
-static double nearest(double x) { return x + 0x1.8p52 - 0x1.8p52; }
 
 /// x = n·ln 2 + r, |r| ≤ ½ ln 2.
 static double remainder_of_powers(double x, double *n) {

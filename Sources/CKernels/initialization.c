@@ -1,5 +1,6 @@
 // Random numbers as a function of their place.
 #include "initialization.h"
+#include "functions_parts.h"
 #include <math.h>
 #include <string.h>
 
@@ -22,18 +23,11 @@ static double uniform(uint64_t seed, uint64_t tagged, uint64_t b) {
     return (double)(keyed_bits(seed, tagged, b) >> 11) * 0x1p-53;
 }
 
-/// ln x for normal x > 0: x = 2^n·m with m in [√½, √2), ln m = 2·artanh(s), s = (m − 1)/(m + 1), |s| < 0.172.
+/// ln x for normal x > 0: x = 2^n·m with m in [√½, √2), ln m = 2·artanh(s), s = (m − 1)/(m + 1), |s| < 0.172. Not
+/// `exact_log`, which adds up in another order: the random models that are made with this one stay what they are.
 static double natural_log(double x) {
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int64_t n = (int64_t)(bits >> 52) - 1023;
-    bits = (bits & 0xFFFFFFFFFFFFFull) | 0x3FF0000000000000ull;
-    double m;
-    memcpy(&m, &bits, sizeof m);
-    if (m > 1.4142135623730951) {
-        m *= 0.5;
-        n += 1;
-    }
+    int64_t n;
+    const double m = significand_near_one(x, &n);
     const double s = (m - 1) / (m + 1), t = s * s;
     double sum = 0;
     for (int k = 21; k >= 1; k -= 2) sum = sum * t + 1.0 / k;

@@ -1,6 +1,7 @@
 // Rotary position embedding.
 #ifndef VARIANT
 #include "rotary.h"
+#include "functions_parts.h"
 #include <math.h>
 #define VARIANT_FILE "rotary.c"
 #include "variants.h"
@@ -12,9 +13,6 @@ DISPATCH(void, rotary_apply,
 
 // Sines and cosines of our own, since a C library's differ in the last bit from processor to processor. Series
 // are cut below 2^-55 of their value; fma is exact wherever it runs.
-
-// Nearest integer of |x| < 2^51, ties to even: adding 1.5·2^52 leaves no room for a fraction.
-static double nearest(double x) { return x + 0x1.8p52 - 0x1.8p52; }
 
 static void sine_cosine(double x, double *sine, double *cosine) {
     const double n = nearest(x * 0x1.45f306dc9c883p-1);

@@ -12,7 +12,7 @@ extension Coordinator {
         // A helper needs no optimizer state.
         var weights = base
         weights.optimizer = nil
-        for worker in membership.learners.all.map({ membership.workers[$0] })
+        for worker in membership.members(at: membership.learners)
         where worker.isLearner && !worker.isSampler && worker.takesWork && worker.name != leader
             && !worker.holds(base) && worker.mayLoad(at: now) && gradients.book.heldCount(of: worker.name) == 0
         {
@@ -24,7 +24,7 @@ extension Coordinator {
     /// - Returns: whether it is shared; else the leader computes all of it.
     mutating func shareGradient(of step: Int, leader: String, base: PolicyManifest) -> Bool {
         guard isShareable, let batch = buffer[step], !batch.trainable.isEmpty else { return false }
-        let helpers = membership.learners.all.map { membership.workers[$0] }.filter {
+        let helpers = membership.members(at: membership.learners).filter {
             $0.isLearner && $0.takesWork && $0.name != leader && $0.holds(base) && !$0.rests(at: now)
         }
         guard !helpers.isEmpty else { return false }
@@ -48,8 +48,7 @@ extension Coordinator {
             return start(.train(step: shared.step), on: shared.leader, of: parts, since: shared.startedAt)
         }
         let grants = gradients.assign(
-            to: membership.learners.all.map { membership.workers[$0] }, at: now, leaseLength: leaseLength,
-            counter: &leases)
+            to: membership.members(at: membership.learners), at: now, leaseLength: leaseLength, counter: &leases)
         for grant in grants {
             sendGroups(of: shared.step, under: grant.lease, to: grant.worker)
             send(.gradient(lease: grant.lease, grant.assignment), toWorker: grant.worker)

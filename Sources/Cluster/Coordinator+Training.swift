@@ -49,15 +49,7 @@ extension Coordinator {
             let distance = worker.policy == .ready(base) ? 0 : worker.isLoading(base) ? 1 : 2
             return (isFaulty ? 1 : 0, distance)
         }
-        var best: (place: Int, rank: (Int, Int))?
-        var next = membership.learners.next(from: 0)
-        while let place = next {
-            next = membership.learners.next(from: place + 1)
-            guard membership.workers[place].takesWork else { continue }
-            let rank = rank(membership.workers[place])
-            if best.map({ rank < $0.rank }) ?? true { best = (place, rank) }
-        }
-        return best.map { membership.workers[$0.place] }
+        return membership.members(at: membership.learners).filter(\.takesWork).min { rank($0) < rank($1) }
     }
 
     /// - Parameters:
@@ -265,9 +257,9 @@ extension Coordinator {
         let checkpoint = progress.checkpoint
         guard progress.trainedStep > checkpoint.step,
             let newest = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))),
-            membership.learned.first(where: { place in
+            !membership.learned.contains(where: { place in
                 membership.workers[place].isLearner && membership.workers[place].hasLearned(newest)
-            }) == nil
+            })
         else { return }
         fault(
             .steppedBack, "the learner of step \(progress.trainedStep) is lost; going back to step \(checkpoint.step)")

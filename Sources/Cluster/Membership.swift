@@ -83,6 +83,7 @@ struct Membership: Equatable, Sendable {
         return range.lowerBound
     }
 
+    func members(at places: PlaceSet) -> [Worker] { places.map { workers[$0] } }
     subscript(name: String) -> Worker? { index(of: name).map { workers[$0] } }
 
     /// For everything but its name and its connection.

@@ -113,7 +113,7 @@ extension Coordinator {
     /// checkpoint first, so that the next learner goes on from there.
     mutating func advanceDraining() {
         if membership.draining.isEmpty { return }
-        for worker in membership.draining.all.map({ membership.workers[$0] }) where worker.isReachable {
+        for worker in membership.members(at: membership.draining) where worker.isReachable {
             guard leaseCount(of: worker.name) == 0 else { continue }
             if progress.trainedStep > progress.checkpoint.step,
                 let newest = publication.manifest(of: PolicyVersion(UInt64(progress.trainedStep))),

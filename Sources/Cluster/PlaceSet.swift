@@ -60,26 +60,21 @@ struct PlaceSet: Equatable, Sendable {
         word = block << 6 | blocks.trailingZeroBitCount
         return word << 6 | words[word].trailingZeroBitCount
     }
+}
 
-    func first(where isWanted: (Int) -> Bool) -> Int? {
-        var next = next(from: 0)
-        while let place = next {
-            if isWanted(place) { return place }
-            next = self.next(from: place + 1)
+/// Ascending.
+extension PlaceSet: Sequence {
+    struct Iterator: IteratorProtocol {
+        let places: PlaceSet
+        var start = 0
+        mutating func next() -> Int? {
+            guard let place = places.next(from: start) else { return nil }
+            start = place + 1
+            return place
         }
-        return nil
     }
-
-    /// Ascending.
-    var all: [Int] {
-        var all: [Int] = []
-        var next = next(from: 0)
-        while let place = next {
-            all.append(place)
-            next = self.next(from: place + 1)
-        }
-        return all
-    }
+    func makeIterator() -> Iterator { Iterator(places: self) }
+    var underestimatedCount: Int { count }
 }
 
 /// A weight per place, and the sum of those before a place: a Fenwick tree. Both O(log n), growing amortised.

@@ -1,12 +1,14 @@
 // Things that keep their number while they are there.
 
 /// Each has a slot until it is removed; then another may have it. Everything O(1) but `occupied`.
-struct Slots<Element: Equatable & Sendable>: Equatable, Sendable {
-    private var elements: [Element?] = []
-    private var free: [Int] = []
+package struct Slots<Element: Sendable>: Sendable {
+    @usableFromInline package var elements: [Element?] = []
+    @usableFromInline package var free: [Int] = []
 
-    var count: Int { elements.count - free.count }
-    var isEmpty: Bool { count == 0 }
+    package init() {}
+
+    package var count: Int { elements.count - free.count }
+    package var isEmpty: Bool { count == 0 }
     /// Ascending. O(n).
     var occupied: [Int] { elements.indices.filter { elements[$0] != nil } }
 
@@ -15,7 +17,7 @@ struct Slots<Element: Equatable & Sendable>: Equatable, Sendable {
         _modify { yield &elements[slot]! }
     }
 
-    mutating func insert(_ element: Element) -> Int {
+    @inlinable package mutating func insert(_ element: Element) -> Int {
         if let slot = free.popLast() {
             elements[slot] = element
             return slot
@@ -24,9 +26,11 @@ struct Slots<Element: Equatable & Sendable>: Equatable, Sendable {
         return elements.count - 1
     }
 
-    mutating func remove(_ slot: Int) -> Element {
+    @inlinable package mutating func remove(_ slot: Int) -> Element {
         guard let element = elements[slot].take() else { preconditionFailure("slot \(slot) is empty") }
         free.append(slot)
         return element
     }
 }
+
+extension Slots: Equatable where Element: Equatable {}

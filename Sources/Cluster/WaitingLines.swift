@@ -34,15 +34,16 @@ struct UnitOrder: Equatable, Comparable, Sendable {
 /// Slots of units that may be given out, a heap for each line. Adding, and taking the first: O(log n). Removing: O(1),
 /// what is left of it in the heap is skipped later.
 struct WaitingLines: Equatable, Sendable {
-    private struct Waiter: Equatable, Sendable {
+    private struct Waiter: Comparable, Sendable {
         var order: UnitOrder
         var slot: Int
         var stamp: UInt64
+        static func < (left: Self, right: Self) -> Bool { left.order < right.order }
     }
 
     private struct Line: Equatable, Sendable {
         let number: UInt64
-        var heap: [Waiter] = []
+        var heap = Heap<Waiter>()
         var count = 0
         var checkCount = 0
     }
@@ -86,7 +87,7 @@ struct WaitingLines: Equatable, Sendable {
             lines.insert(Line(number: order.line), at: index)
         }
         if isCheck { lines[index].checkCount += 1 } else { lines[index].count += 1 }
-        push(Waiter(order: order, slot: slot, stamp: stampCount), index)
+        lines[index].heap.insert(Waiter(order: order, slot: slot, stamp: stampCount))
     }
 
     mutating func remove(_ slot: Int) {
@@ -97,16 +98,14 @@ struct WaitingLines: Equatable, Sendable {
         if live == 0 {
             lines.remove(at: index)
         } else if lines[index].heap.count > 2 * live + 64 {
-            let waiters = lines[index].heap.filter { filed[$0.slot].stamp == $0.stamp }
-            lines[index].heap = []
-            for waiter in waiters { push(waiter, index) }
+            lines[index].heap.removeAll { filed[$0.slot].stamp != $0.stamp }
         }
     }
 
     /// Takes the first of a line out of it, for a moment: the slot is then removed, or put back.
     mutating func takeFirst(_ number: UInt64) -> Int? {
         guard let index = lines.firstIndex(where: { $0.number == number }) else { return nil }
-        while let waiter = pop(index) {
+        while let waiter = lines[index].heap.popFirst() {
             lookCount += 1
             if filed[waiter.slot].stamp == waiter.stamp { return waiter.slot }
         }
@@ -115,35 +114,6 @@ struct WaitingLines: Equatable, Sendable {
 
     mutating func putBack(_ slot: Int, _ order: UnitOrder) {
         guard contains(slot), let index = lines.firstIndex(where: { $0.number == order.line }) else { return }
-        push(Waiter(order: order, slot: slot, stamp: filed[slot].stamp), index)
-    }
-
-    private mutating func push(_ waiter: Waiter, _ line: Int) {
-        lines[line].heap.append(waiter)
-        var place = lines[line].heap.count - 1
-        while place > 0 {
-            let parent = (place - 1) / 2
-            guard waiter.order < lines[line].heap[parent].order else { break }
-            lines[line].heap[place] = lines[line].heap[parent]
-            place = parent
-        }
-        lines[line].heap[place] = waiter
-    }
-
-    private mutating func pop(_ line: Int) -> Waiter? {
-        guard let first = lines[line].heap.first, let last = lines[line].heap.popLast() else { return nil }
-        let count = lines[line].heap.count
-        guard count > 0 else { return first }
-        var place = 0
-        while true {
-            var child = 2 * place + 1
-            guard child < count else { break }
-            if child + 1 < count, lines[line].heap[child + 1].order < lines[line].heap[child].order { child += 1 }
-            guard lines[line].heap[child].order < last.order else { break }
-            lines[line].heap[place] = lines[line].heap[child]
-            place = child
-        }
-        lines[line].heap[place] = last
-        return first
+        lines[index].heap.insert(Waiter(order: order, slot: slot, stamp: filed[slot].stamp))
     }
 }

@@ -69,9 +69,9 @@ struct WorkerIndex: Equatable, Sendable {
 
     /// Samplers that may load and do not hold this policy, in order.
     func mayLoadOther(than manifest: PolicyManifest) -> [Int] {
-        var places = mayLoadWithout.all
+        var places = Array(mayLoadWithout)
         for stock in stocks where stock.version != manifest.version || stock.weightsHash != manifest.weightsHash {
-            if !stock.mayLoad.isEmpty { places += stock.mayLoad.all }
+            places += stock.mayLoad
         }
         return places.count < 2 ? places : places.sorted()
     }
@@ -192,15 +192,9 @@ struct FreeWorkers: Equatable, Sendable {
     /// The first of the rested, or of the resting, that is not passed over, with its free slots.
     func first(resting isResting: Bool, passingOver isPassed: (Int) -> Bool) -> (place: Int, free: Int)? {
         let side = isResting ? resting : rested
-        var count = side.counts.next(from: 0)
-        while let found = count {
-            let free = Self.slotsLimit - found
-            var next = side.places[free].next(from: 0)
-            while let place = next {
-                if !isPassed(place) { return (place, free) }
-                next = side.places[free].next(from: place + 1)
-            }
-            count = side.counts.next(from: found + 1)
+        for count in side.counts {
+            let free = Self.slotsLimit - count
+            if let place = side.places[free].first(where: { !isPassed($0) }) { return (place, free) }
         }
         return nil
     }

@@ -44,9 +44,8 @@ enum GroupBlob {
             guard let index = reader.word(), let finish = reader.word(), let textCount = reader.word(),
                 let tokenCount = reader.word(), let runCount = reader.word(), let text = reader.text(textCount),
                 let tokens = reader.array(tokenCount, of: Int32.self),
-                let sampled = reader.array(tokenCount, of: UInt32.self),
-                let policy = reader.array(tokenCount, of: UInt32.self),
-                let entropies = reader.array(tokenCount, of: UInt32.self),
+                let sampled = reader.floats(tokenCount), let policy = reader.floats(tokenCount),
+                let entropies = reader.floats(tokenCount),
                 let runs = reader.array(2 * runCount, of: UInt64.self),
                 let versions = TokenBlob.versions(runs, limit: tokenCount), versions.count == tokenCount,
                 let byte = UInt8(exactly: finish), let reason = FinishReason(rawValue: byte),
@@ -54,9 +53,8 @@ enum GroupBlob {
             else { return (completions, true) }
             completions.append(
                 Completion(
-                    index: index, tokens: tokens, sampledLogProbs: sampled.map { Float(bitPattern: $0) },
-                    policyLogProbs: policy.map { Float(bitPattern: $0) },
-                    entropies: entropies.map { Float(bitPattern: $0) }, versions: versions, text: text, finish: reason))
+                    index: index, tokens: tokens, sampledLogProbs: sampled, policyLogProbs: policy,
+                    entropies: entropies, versions: versions, text: text, finish: reason))
         }
         return (completions, false)
     }
@@ -108,7 +106,7 @@ enum GroupBlob {
             if 1.littleEndian == 1 {
                 values.withUnsafeBytes { bytes.append(contentsOf: $0) }
             } else {
-                for value in values { append(value.bitPattern) }
+                append(values.map(\.bitPattern))
             }
         }
         func checksum(from start: Int) -> UInt64 { bytes.withUnsafeBytes { TokenBlob.checksum($0[start...]) } }
@@ -131,11 +129,10 @@ enum GroupBlob {
         mutating func array<Value: FixedWidthInteger & BitwiseCopyable>(_ count: Int, of type: Value.Type) -> [Value]? {
             let size = MemoryLayout<Value>.size
             guard let range = take(count * size) else { return nil }
-            return bytes.withUnsafeBytes { raw in
-                (0..<count).map {
-                    Value(littleEndian: raw.loadUnaligned(fromByteOffset: range.lowerBound + $0 * size, as: type))
-                }
-            }
+            return bytes.withUnsafeBytes { TokenBlob.integers($0[range], as: type) }
+        }
+        mutating func floats(_ count: Int) -> [Float]? {
+            array(count, of: UInt32.self)?.map { Float(bitPattern: $0) }
         }
         mutating func word() -> Int? { array(1, of: UInt32.self).map { Int($0[0]) } }
         mutating func double() -> Double? { array(1, of: UInt64.self).map { Double(bitPattern: $0[0]) } }

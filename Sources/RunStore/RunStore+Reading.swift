@@ -56,7 +56,7 @@ extension RunStore {
         try read { reader in
             let first = GroupKey(purpose: purpose, step: step, ordinal: 0).rowIdentifier
             return try reader.rows(
-                "SELECT * FROM groups WHERE id BETWEEN ? AND ? ORDER BY id", [first, first + (1 << 24 - 1)]
+                "SELECT * FROM groups WHERE id BETWEEN ? AND ? ORDER BY id", [first, first + ((1 << 24) - 1)]
             ).map(reader.group)
         }
     }

@@ -14,10 +14,17 @@ enum TokenBlob {
     static func integers<Value: FixedWidthInteger>(_ bytes: [UInt8], as type: Value.Type) -> [Value]? {
         let size = MemoryLayout<Value>.size
         guard bytes.count.isMultiple(of: size) else { return nil }
-        return bytes.withUnsafeBytes { raw in
-            (0..<raw.count / size).map {
-                Value(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * size, as: Value.self))
-            }
+        return bytes.withUnsafeBytes { integers($0[...], as: type) }
+    }
+
+    /// - Parameter bytes: of whole numbers.
+    static func integers<Value: FixedWidthInteger>(
+        _ bytes: Slice<UnsafeRawBufferPointer>, as type: Value.Type
+    ) -> [Value] {
+        let raw = UnsafeRawBufferPointer(rebasing: bytes)
+        let size = MemoryLayout<Value>.size
+        return (0..<raw.count / size).map {
+            Value(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * size, as: type))
         }
     }
 

@@ -67,12 +67,11 @@ package struct RunSession {
             ?? ModelPreparation.prepare(options, blobs: blobs)
         let prompts = try PromptSource(
             dataset: dataset, tokenizer: model.tokenizer, options: options, contextTokens: model.config.contextTokens)
-        try CheckpointStore(directory: directory.checkpoints).remove(except: try store.checkpoints().map(\.step))
+        let recorded = try store.checkpoints().map(\.step)
+        try CheckpointStore(directory: directory.checkpoints).remove(except: recorded)
         let resumed = try Subject.newestCheckpoint(directory)
         if let resumed { try resumed.restore(into: blobs) }
-        for stored in try store.checkpoints() where stored.step > resumed?.content.step ?? -1 {
-            try store.removeCheckpoint(step: stored.step)
-        }
+        for step in recorded where step > resumed?.content.step ?? -1 { try store.removeCheckpoint(step: step) }
 
         try removeLeftovers(blobs)
         let differences = try StoredDifferences(blobs: blobs) { log.log($0) }

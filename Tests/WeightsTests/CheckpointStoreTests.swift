@@ -63,6 +63,16 @@ import Testing
         try checkpoints.validate(checkpoint)
     }
 
+    @Test func `what was written but never recorded is removed, and its step can be written again`() throws {
+        let (blobs, checkpoints) = try make()
+        for step in [3, 6, 9] { try write(step, blobs, checkpoints) }
+        try checkpoints.remove(except: [3, 6, 12])
+        #expect(try checkpoints.list { Issue.record($0) }.map(\.step) == [6, 3])
+        #expect(try Disk.names(in: folder.path + "/checkpoints").sorted() == ["step-000003", "step-000006"])
+        try write(9, blobs, checkpoints)
+        #expect(try newest(checkpoints) == (9, []))
+    }
+
     @Test func `a damaged checkpoint is named and the one before it is used`() throws {
         let (blobs, checkpoints) = try make()
         for step in 1...4 { try write(step, blobs, checkpoints) }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Engine
 import Foundation
 import Measurement
+import PolicyOptimization
 import Rollouts
 import Tokenization
 
@@ -44,14 +45,14 @@ struct GradientsMeasurement: ParsableCommand {
                 "from_1_most": [1 - cosines[0]],
                 "tensors_from_0.999": [Double(cosines.count { $0 >= 0.999 }) / Double(cosines.count)],
                 "tensors": [Double(cosines.count)],
-                "tokens": [Double(groups.reduce(0) { $0 + $1.completions.reduce(0) { $0 + $1.count } })],
+                "tokens": [Double(groups.reduce(0) { $0 + $1.tokenCount })],
                 "norm_ratio": [(whole.first / whole.second).squareRoot()],
             ]).line)
     }
 
     private func gradient(of groups: [RewardedGroup], _ transformer: TransformerModel) -> Parameters {
         let trainer = Trainer(model: transformer, options: OptimizerOptions())
-        let tokens = groups.reduce(0) { $0 + $1.completions.reduce(0) { $0 + $1.count } }
+        let tokens = groups.reduce(0) { $0 + $1.tokenCount }
         for group in groups {
             trainer.accumulate(
                 [SequenceGroup(prompt: group.prompt, completions: group.completions)], temperature: 1
@@ -73,6 +74,8 @@ struct RewardedGroup: Codable {
     var prompt: [Int32]
     var completions: [[Int32]]
     var advantages: [Double]
+
+    var tokenCount: Int { completions.reduce(0) { $0 + $1.count } }
 }
 
 /// Sums of two numbers from 1 to 5, answered by the model.
@@ -115,14 +118,11 @@ private struct SumBatch {
                 let last = text.split { !$0.isWholeNumber }.last.flatMap { UInt64($0) }
                 return last == terms[0] + terms[1] ? 1.0 : 0
             }
-            let mean = rewards.reduce(0, +) / Double(rewards.count)
-            let deviation = (rewards.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rewards.count - 1))
-                .squareRoot()
-            guard deviation > 0 else { continue }
+            guard Set(rewards).count > 1 else { continue }
             found.append(
                 RewardedGroup(
                     prompt: prompt, completions: completions.map(\.tokens),
-                    advantages: rewards.map { ($0 - mean) / deviation }))
+                    advantages: standardizedAdvantages(rewards)))
         }
         guard found.count == groups else {
             throw BenchmarkError("only \(found.count) of \(Self.most) prompts had right and wrong answers")
