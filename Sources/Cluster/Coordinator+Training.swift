@@ -49,7 +49,9 @@ extension Coordinator {
             let distance = worker.policy == .ready(base) ? 0 : worker.isLoading(base) ? 1 : 2
             return (isFaulty ? 1 : 0, distance)
         }
-        return membership.members(at: membership.learners).filter(\.takesWork).min { rank($0) < rank($1) }
+        let workers = membership.workers
+        return membership.learners.filter { workers[$0].takesWork }.min { rank(workers[$0]) < rank(workers[$1]) }
+            .map { workers[$0] }
     }
 
     /// - Parameters:

@@ -1,14 +1,12 @@
 // The least of many things first.
 
 /// A binary heap. Putting in, and taking the least out: O(log n).
-package struct Heap<Element: Comparable & Sendable>: Equatable, Sendable {
-    @usableFromInline package var elements: [Element] = []
+struct Heap<Element: Comparable & Sendable>: Equatable, Sendable {
+    private var elements: [Element] = []
 
-    package init() {}
+    var count: Int { elements.count }
 
-    package var count: Int { elements.count }
-
-    @inlinable package mutating func insert(_ element: Element) {
+    mutating func insert(_ element: Element) {
         elements.append(element)
         var place = elements.count - 1
         while place > 0 {
@@ -20,7 +18,7 @@ package struct Heap<Element: Comparable & Sendable>: Equatable, Sendable {
         elements[place] = element
     }
 
-    @inlinable package mutating func popFirst() -> Element? {
+    mutating func popFirst() -> Element? {
         guard let first = elements.first, let last = elements.popLast() else { return nil }
         let count = elements.count
         guard count > 0 else { return first }
@@ -38,7 +36,7 @@ package struct Heap<Element: Comparable & Sendable>: Equatable, Sendable {
     }
 
     /// O(n log n).
-    package mutating func removeAll(where isLeftOut: (Element) -> Bool) {
+    mutating func removeAll(where isLeftOut: (Element) -> Bool) {
         let kept = elements.filter { !isLeftOut($0) }
         elements = []
         for element in kept { insert(element) }

@@ -1,14 +1,12 @@
 // Things that keep their number while they are there.
 
 /// Each has a slot until it is removed; then another may have it. Everything O(1) but `occupied`.
-package struct Slots<Element: Sendable>: Sendable {
-    @usableFromInline package var elements: [Element?] = []
-    @usableFromInline package var free: [Int] = []
+struct Slots<Element: Sendable>: Sendable {
+    private var elements: [Element?] = []
+    private var free: [Int] = []
 
-    package init() {}
-
-    package var count: Int { elements.count - free.count }
-    package var isEmpty: Bool { count == 0 }
+    var count: Int { elements.count - free.count }
+    var isEmpty: Bool { count == 0 }
     /// Ascending. O(n).
     var occupied: [Int] { elements.indices.filter { elements[$0] != nil } }
 
@@ -17,7 +15,7 @@ package struct Slots<Element: Sendable>: Sendable {
         _modify { yield &elements[slot]! }
     }
 
-    @inlinable package mutating func insert(_ element: Element) -> Int {
+    mutating func insert(_ element: Element) -> Int {
         if let slot = free.popLast() {
             elements[slot] = element
             return slot
@@ -26,7 +24,7 @@ package struct Slots<Element: Sendable>: Sendable {
         return elements.count - 1
     }
 
-    @inlinable package mutating func remove(_ slot: Int) -> Element {
+    mutating func remove(_ slot: Int) -> Element {
         guard let element = elements[slot].take() else { preconditionFailure("slot \(slot) is empty") }
         free.append(slot)
         return element
