@@ -87,7 +87,7 @@ INLINE void compress(lanes h[8], const uint8_t *const from[LANES], uint64_t done
 }
 
 /// Digests of `used` of eight inputs of `count` bytes each, at least 1.
-INLINE void hash_eight(uint8_t *digests, const uint8_t *const data[LANES], size_t count, int used) {
+INLINE void hash_eight(uint8_t *const *digests, const uint8_t *const data[LANES], size_t count, int used) {
     lanes h[8];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 8; i++) h[i] = all(initial[i]);
@@ -105,26 +105,22 @@ INLINE void hash_eight(uint8_t *digests, const uint8_t *const data[LANES], size_
     }
     compress(h, from, count, 1);
     transpose(h);
-    for (int lane = 0; lane < used; lane++) memcpy(digests + lane * DIGEST, &h[lane], DIGEST);
+    for (int lane = 0; lane < used; lane++) memcpy(digests[lane], &h[lane], DIGEST);
 }
 
-INLINE void hash_pieces(uint8_t *digests, const uint8_t *data, size_t count, size_t piece, size_t first, size_t last) {
-    for (size_t at = first; at < last;) {
-        const size_t left = count - at * piece, length = left < piece ? left : piece;
-        // The last piece is shorter than those before it, so it goes alone.
-        size_t used = 1;
-        while (used < LANES && at + used < last && (at + used + 1) * piece <= count) used++;
+INLINE void hash_equal(uint8_t *const *digests, const uint8_t *const *pieces, size_t count, size_t length) {
+    for (size_t at = 0; at < count; at += LANES) {
+        const size_t used = count - at < LANES ? count - at : LANES;
         const uint8_t *from[LANES];
-        for (size_t lane = 0; lane < LANES; lane++) from[lane] = data + (at + (lane < used ? lane : 0)) * piece;
-        hash_eight(digests + (at - first) * DIGEST, from, length, (int)used);
-        at += used;
+        for (size_t lane = 0; lane < LANES; lane++) from[lane] = pieces[at + (lane < used ? lane : 0)];
+        hash_eight(digests + at, from, length, (int)used);
     }
 }
 
-#define VARIANT(name, attributes)                                                                                   \
-    attributes static void name(uint8_t *digests, const uint8_t *data, size_t count, size_t piece, size_t first,    \
-                                size_t last) {                                                                      \
-        hash_pieces(digests, data, count, piece, first, last);                                                      \
+#define VARIANT(name, attributes)                                                                             \
+    attributes static void name(uint8_t *const *digests, const uint8_t *const *pieces, size_t count,          \
+                                size_t length) {                                                              \
+        hash_equal(digests, pieces, count, length);                                                           \
     }
 
 VARIANT(hash_portable, )
@@ -133,13 +129,13 @@ VARIANT(hash_avx2, __attribute__((target("avx2"))))
 VARIANT(hash_avx512, __attribute__((target("avx512f,avx512vl,avx512dq,avx2"), min_vector_width(512))))
 #endif
 
-void blake2b_256_pieces(uint8_t *digests, const uint8_t *data, size_t count, size_t piece, size_t first, size_t last) {
+void blake2b_256_equal(uint8_t *const *digests, const uint8_t *const *pieces, size_t count, size_t length) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
-        hash_avx512(digests, data, count, piece, first, last);
+        hash_avx512(digests, pieces, count, length);
     else if (__builtin_cpu_supports("avx2"))
-        hash_avx2(digests, data, count, piece, first, last);
+        hash_avx2(digests, pieces, count, length);
     else
 #endif
-        hash_portable(digests, data, count, piece, first, last);
+        hash_portable(digests, pieces, count, length);
 }

@@ -41,6 +41,7 @@ DISPATCH(void, matmul_bf16_round, (uint16_t *bits, const float *x, int64_t count
 #define pairs_of_row VARIANT(pairs_of_row)
 #define pairs_of_row_bf16 VARIANT(pairs_of_row_bf16)
 #define store_words VARIANT(store_words)
+#define stream_words VARIANT(stream_words)
 #define transpose VARIANT(transpose)
 #define join VARIANT(join)
 
@@ -48,6 +49,8 @@ typedef uint32_t word_vec __attribute__((vector_size(64)));
 typedef uint32_t half_words __attribute__((vector_size(64), aligned(4)));
 
 INLINE void store_words(uint32_t *p, word_vec v) { *(half_words *)p = v; }
+/// Past the caches: for what is not read again soon.
+INLINE void stream_words(uint32_t *p, word_vec v) { __builtin_nontemporal_store(v, (word_vec *)p); }
 
 /// Rounded to bfloat16 in the high half, low half undefined. To nearest even by adding 0x7FFF and the last kept bit;
 /// NaN keeps its high half and becomes quiet.
@@ -83,7 +86,8 @@ INLINE word_vec pairs_of_row(const float *x, int64_t n) {
 }
 INLINE word_vec pairs_of_row_bf16(const uint16_t *x, int64_t n) {
     word_vec v = {0};
-    if (n > 0) memcpy(&v, x, (size_t)(n < BLOCK ? n : BLOCK) * sizeof(uint16_t));
+    if (n >= BLOCK) memcpy(&v, x, BLOCK * sizeof(uint16_t));
+    else if (n > 0) memcpy(&v, x, (size_t)n * sizeof(uint16_t));
     return v;
 }
 
@@ -116,7 +120,7 @@ INLINE void transpose(word_vec v[16]) {
     }
 }
 
-#define PACK_WEIGHTS(name, element, pairs_of)                                                                          \
+#define PACK_WEIGHTS(name, element, pairs_of, store)                                                                    \
     void VARIANT(name)(uint32_t *packed, const element *w, int64_t stride, int64_t n, int64_t k, int64_t first,        \
                        int64_t last) {                                                                                 \
         const int64_t pairs = matmul_bf16_pairs(k);                                                                    \
@@ -131,12 +135,15 @@ INLINE void transpose(word_vec v[16]) {
                 }                                                                                                      \
                 transpose(rows);                                                                                       \
                 const int64_t left = pairs - start;                                                                    \
-                for (int64_t i = 0; i < BLOCK_PAIRS && i < left; i++) store_words(out + (start + i) * PANEL, rows[i]); \
+                for (int64_t i = 0; i < BLOCK_PAIRS && i < left; i++) store(out + (start + i) * PANEL, rows[i]);       \
             }                                                                                                          \
         }                                                                                                              \
+        /* What was streamed is there before the caller says so. */                                                    \
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);                                                                       \
     }
-PACK_WEIGHTS(matmul_bf16_pack_weights, float, pairs_of_row)
-PACK_WEIGHTS(matmul_bf16_pack_weights_bf16, uint16_t, pairs_of_row_bf16)
+PACK_WEIGHTS(matmul_bf16_pack_weights, float, pairs_of_row, store_words)
+// A policy's matrices of a new version, one after another: more than any cache holds.
+PACK_WEIGHTS(matmul_bf16_pack_weights_bf16, uint16_t, pairs_of_row_bf16, stream_words)
 
 #define PACK_TRANSPOSED(name, element, part)                                                                           \
     void VARIANT(name)(uint32_t *packed, const element *w, int64_t stride, int64_t n, int64_t k, int64_t first,        \

@@ -28,7 +28,7 @@ extension Coordinator {
             $0.isLearner && $0.takesWork && $0.name != leader && $0.holds(base) && !$0.rests(at: now)
         }
         guard !helpers.isEmpty else { return false }
-        let attempt = leases.next().rawValue
+        let attempt = leases.nextIdentifier().rawValue
         let parts = ShardRange.parts(of: options.optimizer.shards, count: helpers.count + 1).map { shards in
             GradientAssignment(
                 step: step, base: base.version, groupCount: batch.trainable.count, shards: shards, keep: false,
@@ -48,7 +48,7 @@ extension Coordinator {
             return start(.train(step: shared.step), on: shared.leader, of: parts, since: shared.startedAt)
         }
         let grants = gradients.assign(
-            to: membership.members(at: membership.learners), at: now, leaseLength: leaseLength, counter: &leases)
+            to: membership.members(at: membership.learners), at: now, leases: &leases)
         for grant in grants {
             sendGroups(of: shared.step, under: grant.lease, to: grant.worker)
             send(.gradient(lease: grant.lease, grant.assignment), toWorker: grant.worker)

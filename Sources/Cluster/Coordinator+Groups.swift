@@ -54,7 +54,7 @@ extension Coordinator {
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         if !loads.isEmpty { fileWorkers() }
         let rolloutGrants = rollouts.assign(
-            to: membership, &index, except: reserved, at: now, leaseLength: leaseLength, counter: &leases,
+            to: membership, &index, except: reserved, at: now, leases: &leases,
             manifest: publication.manifest(of:))
         for grant in rolloutGrants {
             changeGroup(grant.assignment.prompt.key) { [now] batch, _ in
@@ -63,7 +63,7 @@ extension Coordinator {
             send(.rollout(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }
         let verificationGrants = verification.assign(
-            to: membership, &index, at: now, leaseLength: leaseLength, counter: &leases)
+            to: membership, &index, at: now, leases: &leases)
         for grant in verificationGrants {
             send(.verify(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }

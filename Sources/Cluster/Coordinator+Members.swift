@@ -93,11 +93,10 @@ extension Coordinator {
     }
 
     private mutating func extendLeases(of worker: String) {
-        let deadline = now + leaseLength
-        rollouts.book.extend(worker, to: deadline)
-        verification.book.extend(worker, to: deadline)
-        gradients.book.extend(worker, to: deadline)
-        training.extend(worker, to: deadline)
+        rollouts.book.extend(worker, at: now)
+        verification.book.extend(worker, at: now)
+        gradients.book.extend(worker, at: now)
+        training.extend(worker, at: now)
         membership.update(worker) { $0.restUntil = nil }
     }
 
@@ -147,21 +146,25 @@ extension Coordinator {
         for index in rollouts.book.expired(at: now) {
             guard let lease = rollouts.book.units[index].holder else { continue }
             expired(lease, rollouts.book.units[index].key.words)
+            rollouts.book.change(index) { $0.expiryCount += 1 }
             loseRollout(index, avoiding: true)
         }
         for index in verification.book.expired(at: now).reversed() {
             guard let lease = verification.book.units[index].holder else { continue }
             expired(lease, "verification of \(verification.book.units[index].key.words)")
+            verification.book.change(index) { $0.expiryCount += 1 }
             loseVerification(index)
         }
         for index in gradients.book.expired(at: now) {
             guard let lease = gradients.book.units[index].holder else { continue }
             expired(lease, gradients.book.units[index].work.words)
+            gradients.book.change(index) { $0.expiryCount += 1 }
             loseGradient(index, avoiding: true)
         }
         if let lease = training.running?.lease, lease.deadline <= now {
             expired(lease, "training")
-            failTraining("no progress for \(options.cluster.leaseSeconds) s", retryable: true)
+            training.expire()
+            failTraining("no progress for \(lease.length.inSeconds) s", retryable: true)
         }
         for index in membership.loads.due(at: aLeaseAgo) {
             guard case .loading(let manifest, _) = membership.workers[index].policy else { continue }
@@ -176,7 +179,7 @@ extension Coordinator {
     private mutating func expired(_ lease: Lease, _ work: String) {
         fault(
             .leaseExpired,
-            "`\(lease.worker)` made no progress on \(work) for \(options.cluster.leaseSeconds) s; given to another",
+            "`\(lease.worker)` made no progress on \(work) for \(lease.length.inSeconds) s; given to another",
             of: lease.worker, lease: lease.identifier)
         send(.cancel(lease: lease.identifier), toWorker: lease.worker)
         membership.update(lease.worker) { [now, leaseLength] in $0.restUntil = now + leaseLength }

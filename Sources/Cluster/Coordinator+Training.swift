@@ -71,7 +71,7 @@ extension Coordinator {
         case .save:
             wantsCheckpoint = true
         }
-        let lease = Lease(identifier: leases.next(), worker: worker, deadline: now + leaseLength)
+        let lease = leases.next(for: worker, at: now, afterExpiries: training.expiryCount)
         let running = TrainingStep.Running(
             order: order, lease: lease, startedAt: begin ?? now, learningRate: learningRate,
             wantsCheckpoint: wantsCheckpoint, parts: parts)
@@ -113,7 +113,7 @@ extension Coordinator {
     /// The learner is back over a new connection: what was sent over the old one may be lost.
     mutating func renewTraining(with worker: String) {
         guard training.running?.lease.worker == worker else { return }
-        training.renew(Lease(identifier: leases.next(), worker: worker, deadline: now + leaseLength))
+        training.renew(leases.next(for: worker, at: now, afterExpiries: training.expiryCount))
         if let running = training.running { sendOrder(running) }
     }
 

@@ -33,7 +33,7 @@ package struct Coordinator: Sendable, Equatable {
     var training = TrainingStep()
     var gradients = GradientShards()
     var publication: PolicyPublication
-    var leases: LeaseCounter
+    var leases: LeaseMaker
     var counters = CoordinatorStatus.Counters()
     var faults = FaultLog()
     let isResumed: Bool
@@ -55,7 +55,7 @@ package struct Coordinator: Sendable, Equatable {
         buffer = RolloutBuffer(options: options, replayTokensLimit: start.replayTokensLimit)
         evaluation = Evaluation(options: options, start: start)
         publication = PolicyPublication(known: start.policies)
-        leases = LeaseCounter(epoch: start.leaseEpoch)
+        leases = LeaseMaker(epoch: start.leaseEpoch, length: options.cluster.leaseLength)
         isResumed = start.leaseEpoch > 0
     }
 
@@ -182,7 +182,7 @@ extension Coordinator {
     /// Told to whoever says anything but hello first.
     package static let unknownConnection = "this connection is unknown here; say hello"
 
-    var leaseLength: Duration { .nanoseconds(Int64(options.cluster.leaseSeconds * 1e9)) }
+    var leaseLength: Duration { options.cluster.leaseLength }
 
     var aLeaseAgo: MonotonicTime { MonotonicTime(nanoseconds: now.nanoseconds - leaseLength.nanoseconds) }
 

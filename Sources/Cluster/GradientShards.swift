@@ -89,7 +89,7 @@ struct GradientShards: Equatable, Sendable {
     /// One part a learner at a time; the leader before the others. A part goes back to a learner that lost it only when
     /// every other one did too.
     mutating func assign(
-        to workers: [Worker], at now: MonotonicTime, leaseLength: Duration, counter: inout LeaseCounter
+        to workers: [Worker], at now: MonotonicTime, leases: inout LeaseMaker
     ) -> [Grant] {
         book.wake(at: now)
         guard let shared, !book.waiting.isEmpty else { return [] }
@@ -101,7 +101,7 @@ struct GradientShards: Equatable, Sendable {
             let idle = (willing.isEmpty ? able : willing).filter { book.heldCount(of: $0.name) == 0 }
             let chosen = idle.min { rank($0, shared.leader, now) < rank($1, shared.leader, now) }
             guard let chosen else { continue }
-            let lease = Lease(identifier: counter.next(), worker: chosen.name, deadline: now + leaseLength)
+            let lease = leases.next(for: chosen.name, at: now, afterExpiries: book.units[index].expiryCount)
             book.change(index) { $0.work.keep = chosen.name == shared.leader }
             book.grant(index, lease)
             grants.append(Grant(worker: chosen.name, lease: lease.identifier, assignment: book.units[index].work))

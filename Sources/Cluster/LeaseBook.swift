@@ -5,21 +5,47 @@ import Rollouts
 struct Lease: Equatable, Sendable {
     let identifier: LeaseIdentifier
     let worker: String
+    /// How long it lasts without progress.
+    let length: Duration
     var unitsDone: UInt64 = 0
-    var deadline: MonotonicTime
+    private(set) var deadline: MonotonicTime
+
+    init(identifier: LeaseIdentifier, worker: String, length: Duration, at now: MonotonicTime) {
+        self.identifier = identifier
+        self.worker = worker
+        self.length = length
+        deadline = now + length
+    }
+
+    /// There was progress.
+    mutating func extend(at now: MonotonicTime) { deadline = now + length }
 }
 
-/// Makes lease identifiers that never repeat within a run: the number of earlier starts, then a count.
-struct LeaseCounter: Equatable, Sendable {
+/// Makes leases. Their identifiers never repeat within a run: the number of earlier starts, then a count.
+struct LeaseMaker: Equatable, Sendable {
+    /// A lease is never longer than this many times the first one.
+    private static let longest = 8
+
     private let epoch: UInt64
+    private let length: Duration
     private var count: UInt64 = 0
-    init(epoch: UInt64) {
+
+    init(epoch: UInt64, length: Duration) {
         precondition(epoch < 1 << 23, "lease epoch \(epoch) does not fit 23 bits")
         self.epoch = epoch
+        self.length = length
     }
-    mutating func next() -> LeaseIdentifier {
+
+    mutating func nextIdentifier() -> LeaseIdentifier {
         count += 1
         return LeaseIdentifier(epoch << 40 | count)
+    }
+
+    /// - Parameter expiryCount: leases on the same work that ended for want of progress. Each doubles the time, so that
+    ///   work whose parts take longer than a lease on every machine there is gets done all the same.
+    mutating func next(for worker: String, at now: MonotonicTime, afterExpiries expiryCount: Int) -> Lease {
+        let factor = expiryCount < Self.longest.trailingZeroBitCount ? 1 << expiryCount : Self.longest
+        return Lease(identifier: nextIdentifier(), worker: worker, length: length * factor, at: now)
     }
 }
 
@@ -45,6 +71,8 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
         var failureCount = 0
         /// Leases lost with their worker or for want of progress.
         var lossCount = 0
+        /// Those for want of progress.
+        var expiryCount = 0
         /// Not given out before this.
         var notBefore = MonotonicTime.zero
         /// Workers that failed here: others are preferred.
@@ -202,10 +230,10 @@ struct LeaseBook<Work: Equatable & Sendable>: Equatable, Sendable {
     }
 
     /// A worker computes one thing at a time, so progress on one of its leases keeps all of them.
-    mutating func extend(_ worker: String, to deadline: MonotonicTime) {
+    mutating func extend(_ worker: String, at now: MonotonicTime) {
         for slot in slotsByWorker[worker] ?? [] {
-            units[slot].holder?.deadline = deadline
-            deadlines.set(slot, to: deadline)
+            units[slot].holder?.extend(at: now)
+            deadlines.set(slot, to: units[slot].holder?.deadline)
         }
     }
 

@@ -80,7 +80,7 @@ struct RolloutScheduler: Equatable, Sendable {
     ///   - manifest: the published policy of a version.
     mutating func assign(
         to members: Membership, _ index: inout WorkerIndex, except reserved: String?, at now: MonotonicTime,
-        leaseLength: Duration, counter: inout LeaseCounter, manifest: (PolicyVersion) -> PolicyManifest?
+        leases: inout LeaseMaker, manifest: (PolicyVersion) -> PolicyManifest?
     ) -> [Grant] {
         book.wake(at: now)
         guard !book.waiting.isEmpty else { return [] }
@@ -103,8 +103,8 @@ struct RolloutScheduler: Equatable, Sendable {
                     // Somebody else may be free for the next check; for a group there is nobody, nor for those after.
                     if book.units[slot].isCheck { continue } else { break }
                 }
-                let lease = Lease(
-                    identifier: counter.next(), worker: members.workers[chosen].name, deadline: now + leaseLength)
+                let lease = leases.next(
+                    for: members.workers[chosen].name, at: now, afterExpiries: book.units[slot].expiryCount)
                 book.grant(slot, lease)
                 index.takeRolloutSlot(chosen)
                 grants.append(

@@ -33,6 +33,8 @@ struct TrainingStep: Equatable, Sendable {
 
     private(set) var running: Running?
     private(set) var failureCount = 0
+    /// Leases on the step that ended for want of progress.
+    private(set) var expiryCount = 0
 
     mutating func start(_ running: Running) {
         precondition(self.running == nil, "the learner is already at work")
@@ -50,7 +52,10 @@ struct TrainingStep: Equatable, Sendable {
     mutating func finish() {
         running = nil
         failureCount = 0
+        expiryCount = 0
     }
+
+    mutating func expire() { expiryCount += 1 }
 
     mutating func stop() { running = nil }
 
@@ -72,8 +77,8 @@ struct TrainingStep: Equatable, Sendable {
         return true
     }
 
-    mutating func extend(_ worker: String, to deadline: MonotonicTime) {
-        if running?.lease.worker == worker { running?.lease.deadline = deadline }
+    mutating func extend(_ worker: String, at now: MonotonicTime) {
+        if running?.lease.worker == worker { running?.lease.extend(at: now) }
     }
 
     /// What makes this report unusable as an answer to the running order; nil when nothing does.

@@ -55,8 +55,7 @@ struct VerificationScheduler: Equatable, Sendable {
     /// Gives out what waits, in order, while somebody is free. O(log n) for each group given out.
     /// - Parameter index: of these members; grants are entered.
     mutating func assign(
-        to members: Membership, _ index: inout WorkerIndex, at now: MonotonicTime, leaseLength: Duration,
-        counter: inout LeaseCounter
+        to members: Membership, _ index: inout WorkerIndex, at now: MonotonicTime, leases: inout LeaseMaker
     ) -> [Grant] {
         book.wake(at: now)
         var grants: [Grant] = []
@@ -67,8 +66,7 @@ struct VerificationScheduler: Equatable, Sendable {
             guard let chosen = Self.preferred(avoiding: unit.avoided, members, index) else {
                 preconditionFailure("there are free verifiers, but none for \(unit.key)")
             }
-            let lease = Lease(
-                identifier: counter.next(), worker: members.workers[chosen].name, deadline: now + leaseLength)
+            let lease = leases.next(for: members.workers[chosen].name, at: now, afterExpiries: unit.expiryCount)
             book.grant(slot, lease)
             index.takeVerificationSlot(chosen)
             let assignment = VerificationAssignment(

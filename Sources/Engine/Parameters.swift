@@ -67,7 +67,13 @@ package final class Parameters {
         }
         let rows = embeddingRows!
         let count = config.vocabularySize * config.hiddenSize
-        snapshot.withBFloat16(from: layout.embedding, count: count) { rows.update(from: $0, count: count) }
+        snapshot.withBFloat16(from: layout.embedding, count: count) { numbers in
+            let parts = threads.threadCount * 4
+            threads.parallel(parts) { part in
+                let range = count * part / parts..<count * (part + 1) / parts
+                (rows + range.lowerBound).update(from: numbers + range.lowerBound, count: range.count)
+            }
+        }
     }
 
     package var count: Int { buffer.count }

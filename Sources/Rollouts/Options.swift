@@ -309,8 +309,10 @@ package struct ClusterOptions: Equatable, Sendable, Codable {
     package var heartbeatSeconds = 1.0
     /// Silence of this many heartbeats loses a worker.
     package var heartbeatsMissed = 5
-    /// A lease without progress for this long is given to another worker.
+    /// A lease without progress for this long is given to another worker. The same work is given
+    /// twice as long next time, and so on up to eight times as long.
     package var leaseSeconds = 60.0
+    package var leaseLength: Duration { .nanoseconds(Int64(leaseSeconds * 1e9)) }
     /// A verification that fails is tried this many times in all before it counts as no verdict.
     package var verificationAttempts = 3
     /// The run pauses when a step's share of completions without a verdict exceeds this.

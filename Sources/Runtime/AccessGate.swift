@@ -19,6 +19,10 @@ package final class AccessGate {
     private var revoked: [PublicKey] = []
     private var nextLook = MonotonicTime.zero
     private var nextSighting = MonotonicTime.zero
+    private var strangers = StrangerWatch(after: [])
+    /// Where strangers can knock.
+    private var ports: Set<UInt16> = []
+    private var nextWatch = MonotonicTime.zero
     /// Admitted names that were there at the last look, sorted.
     private var present: [String] = []
 
@@ -47,7 +51,8 @@ package final class AccessGate {
     /// - Parameters:
     ///   - listen: the control addresses asked for.
     ///   - control: the control addresses as bound, in the same order.
-    package func openJoining(_ listen: [Address], control: [Address]) throws {
+    ///   - blobs: where blobs are, as bound.
+    package func openJoining(_ listen: [Address], control: [Address], blobs: [Address]) throws {
         let (access, tally, notes) = (access, tally, notes)
         let server = try JoinServer(
             context,
@@ -59,6 +64,8 @@ package final class AccessGate {
             }
         } report: { tally.add($0, at: .now) }
         joinServer = server
+        for case .tcp(_, let port) in control + blobs + server.addresses { ports.insert(port) }
+        strangers = StrangerWatch(after: TCPTable.connections(at: ports))
         try access.store.storeEndpoints(server.addresses.map(\.description))
     }
 
@@ -74,7 +81,23 @@ package final class AccessGate {
             }
             revoked += access.takeRevoked()
         }
+        if now >= nextWatch {
+            nextWatch = now + .seconds(5)
+            watch(at: now)
+        }
         return lines
+    }
+
+    private func watch(at now: MonotonicTime) {
+        // In this order: who is asked about has come before.
+        let asked = gatekeeper.takeAsked()
+        for (address, count) in strangers.look(TCPTable.connections(at: ports), asked: asked, at: now) {
+            for _ in 0..<count {
+                tally.add(
+                    "a connection from \(address) ended without proving a key: a port scan, another program, or a "
+                        + "worker without encryption or of another run", at: now)
+            }
+        }
     }
 
     package func takeRevokedKeys() -> [PublicKey] {

@@ -164,7 +164,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             if received.missed > 0 {
                 let worker = core.name(of: peer)
                 let who = worker.map { "`\($0)`" } ?? "\(peer)"
-                let text = "\(received.missed) messages from \(who) were lost; leases make them good"
+                let what = received.missed == 1 ? "a message" : "\(received.missed) messages"
+                let text = "\(what) from \(who) did not arrive; leases make that good"
                 shell.note(Note(.warning, text, worker: worker))
             }
             perform(core.handle(.received(received.message, from: peer), at: now, isMoreComing: true))

@@ -96,7 +96,9 @@ package struct RunSession {
             curve: gate?.listener(listen.encrypted.map(ListenAddress.forBlobs)),
             storage: ServedBlobs(blobs, differences: differences),
             uploaders: gate?.access.learners, relaying: true)
-        try gate?.openJoining(listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)))
+        try gate?.openJoining(
+            listen.encrypted, control: Array(addresses.dropFirst(listen.plain.count)),
+            blobs: Array(blobServer.addresses.suffix(listen.encrypted.count)))
         defer {
             gate?.stop()
             blobServer.stop()

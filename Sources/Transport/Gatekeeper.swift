@@ -1,6 +1,7 @@
 // Who may connect: the answers to libzmq's questions about keys (ZAP, ZeroMQ RFC 27), on a thread of its own.
 
 import CZeroMQ
+import Synchronization
 
 /// Asked once for each connection, before a frame of it is delivered, and one question at a time: an answer is a
 /// look-up in memory and nothing else.
@@ -25,28 +26,53 @@ package final class Gatekeeper: Sendable {
     }
 
     private let thread: ServingThread<Void>
+    private let asked: Asked
+
+    /// Questions since they were last taken, by address.
+    private final class Asked: Sendable {
+        private static let addressLimit = 10_000
+        private let counts = Mutex<[String: Int]>([:])
+
+        func add(_ address: String) {
+            counts.withLock {
+                if $0.count < Self.addressLimit || $0[address] != nil { $0[address, default: 0] += 1 }
+            }
+        }
+
+        func take() -> [String: Int] {
+            counts.withLock { counts in
+                defer { counts = [:] }
+                return counts
+            }
+        }
+    }
 
     /// Answers questions when it returns.
     /// - Parameter report: called on the gatekeeper's thread; must not wait.
     package init(
         _ context: Context, rules: [String: Rule], report: @escaping @Sendable (Refusal) -> Void
     ) throws(TransportError) {
+        let asked = Asked()
+        self.asked = asked
         thread = try ServingThread("rookery-zap") { session throws(TransportError) in
             // Made, used and closed on this thread.
             let socket = try Socket(context, .reply)
             try socket.set([.linger(.zero)])
             try socket.bindGate()
             session.opened(())
-            Gatekeeper.serve(socket, rules, session, report)
+            Gatekeeper.serve(socket, rules, session, asked, report)
         }
     }
 
     /// Ends the thread: from now on nobody is let in. Safe to call twice.
     package func stop() { thread.stop() }
 
+    /// How many connections it was asked about since the last call, by address (`TCPTable.plain`).
+    package func takeAsked() -> [String: Int] { asked.take() }
+
     private static func serve(
         _ socket: borrowing Socket, _ rules: [String: Rule], _ session: ServingThread<Void>.Session,
-        _ report: (Refusal) -> Void
+        _ asked: Asked, _ report: (Refusal) -> Void
     ) {
         while true {
             _ = socket.wait(timeout: nil, descriptors: [session.wake.descriptor])
@@ -58,6 +84,7 @@ package final class Gatekeeper: Sendable {
                 case .tooManyFrames(let first): question = Question(frames: [first])
                 }
                 guard !question.frames.isEmpty else { break }
+                asked.add(TCPTable.plain(question.address))
                 let refusal = question.refusal(by: rules)
                 socket.answer(question.answer(refusal))
                 if let refusal { report(refusal) }
@@ -75,11 +102,12 @@ package final class Gatekeeper: Sendable {
         private func text(_ index: Int) -> String {
             index < frames.count ? String(decoding: frames[index].prefix(256), as: UTF8.self) : ""
         }
+        var address: String { text(3) }
         private var key: PublicKey? { frames.count == 7 ? PublicKey(bytes: frames[6]) : nil }
 
         /// nil: let in.
         func refusal(by rules: [String: Rule]) -> Refusal? {
-            func no(_ reason: String) -> Refusal { Refusal(address: text(3), key: key, reason: reason) }
+            func no(_ reason: String) -> Refusal { Refusal(address: address, key: key, reason: reason) }
             guard frames.count >= 6, frames[0] == Question.version else { return no("the question is not ZAP 1.0") }
             guard text(5) == "CURVE", let key else { return no("no proven key (\(text(5)))") }
             switch rules[text(2)] {

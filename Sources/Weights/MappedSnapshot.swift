@@ -13,6 +13,7 @@ package final class MappedSnapshot {
     private let tensors: [StoredTensor]
     /// Of each tensor's first number: elements before it in the config's order, bytes before it in the file's data.
     private let starts: [(element: Int, byte: Int)]
+    private let elementCount: Int
 
     /// - Parameter expected: refused when the weights' hash is another; nil takes any.
     package init(
@@ -35,13 +36,14 @@ package final class MappedSnapshot {
             next = (next.element + tensor.shape.elementCount, next.byte + tensor.byteCount)
         }
         self.starts = starts
+        elementCount = next.element
     }
 
     /// All tensors as float32, back to back in the config's order.
     package func decode(into parameters: UnsafeMutableBufferPointer<Float>) {
         precondition(
-            parameters.count == config.elementCount,
-            "room for \(parameters.count) parameters of a model of \(config.elementCount)")
+            parameters.count == elementCount,
+            "room for \(parameters.count) parameters of a model of \(elementCount)")
         for (tensor, start) in zip(tensors, starts) {
             let place = start.element..<start.element + tensor.shape.elementCount
             decode(from: start.element, into: UnsafeMutableBufferPointer(rebasing: parameters[place]))
@@ -80,7 +82,7 @@ package final class MappedSnapshot {
 
     /// The tensor that holds an element.
     private func index(at element: Int) -> Int {
-        precondition((0..<config.elementCount).contains(element), "element \(element) of \(config.elementCount)")
+        precondition((0..<elementCount).contains(element), "element \(element) of \(elementCount)")
         var (low, high) = (0, starts.count)
         while high - low > 1 {
             let middle = (low + high) / 2

@@ -22,14 +22,14 @@ final class SafetensorsWriter {
         var byteCount: Int
     }
 
+    /// The file of these tensors before their data.
+    static func header(_ tensors: [StoredTensor]) -> [UInt8] { header(tensors.map(Entry.init), metadata: []) }
+
     /// - Parameter metadata: in the order given.
     convenience init(
         in directory: String, tensors: [StoredTensor], metadata: [(String, String)]
     ) throws(WeightsError) {
-        let entries = tensors.map {
-            Entry(shape: $0.shape, dtype: $0.format.elementType.rawValue, byteCount: $0.byteCount)
-        }
-        try self.init(in: directory, entries: entries, metadata: metadata)
+        try self.init(in: directory, entries: tensors.map(Entry.init), metadata: metadata)
     }
 
     /// Tensors of any types.
@@ -67,7 +67,7 @@ final class SafetensorsWriter {
         return (BlobReference(digest: fileHash.finish(), byteCount: file.byteCount), digests)
     }
 
-    private static func header(_ entries: [Entry], metadata: [(String, String)]) -> [UInt8] {
+    static func header(_ entries: [Entry], metadata: [(String, String)]) -> [UInt8] {
         var members: [String] = []
         if !metadata.isEmpty {
             let pairs = metadata.map { "\(JSONValue.quote($0)):\(JSONValue.quote($1))" }
@@ -86,5 +86,11 @@ final class SafetensorsWriter {
         var bytes: [UInt8] = []
         bytes.append(littleEndian: UInt64(text.count))
         return bytes + text
+    }
+}
+
+extension SafetensorsWriter.Entry {
+    init(_ tensor: StoredTensor) {
+        self.init(shape: tensor.shape, dtype: tensor.format.elementType.rawValue, byteCount: tensor.byteCount)
     }
 }

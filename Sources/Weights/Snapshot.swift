@@ -21,9 +21,11 @@ package enum Snapshot {
         precondition(
             parameters.count == config.elementCount,
             "\(parameters.count) parameters for a model of \(config.elementCount)")
-        return try write(
-            config: config, format: format, durable: durable, to: directory,
-            values: TensorEncoder.backToBack(parameters))
+        let tensors = format.stored(config.tensors)
+        let image = SnapshotImage(tensors: tensors, values: parameters)
+        let file = try TemporaryFile(in: directory, expectedBytes: image.byteCount)
+        let (blob, digests) = try image.write(to: file)
+        return try finish(file, blob, tensors, digests, durable: durable)
     }
 
     /// The base policy, straight from a model file, holding one tensor in memory at a time.
@@ -33,13 +35,16 @@ package enum Snapshot {
         let largest = source.config.tensors.map(\.elementCount).max() ?? 0
         let room = UnsafeMutableBufferPointer<Float>.allocate(capacity: largest)
         defer { room.deallocate() }
-        return try write(
-            config: source.config, format: format, durable: true, to: directory
-        ) { tensor throws(WeightsError) in
+        let tensors = format.stored(source.config.tensors)
+        let writer = try SafetensorsWriter(in: directory, tensors: tensors, metadata: [])
+        let values = { (tensor: TensorShape) throws(WeightsError) in
             let part = UnsafeMutableBufferPointer(rebasing: room[..<tensor.elementCount])
             try source.read(tensor, into: part)
             return UnsafeBufferPointer(part)
         }
+        try TensorEncoder(tensors: tensors).encode(file: writer.file.path, values: values, append: writer.append)
+        let (blob, digests) = writer.finish()
+        return try finish(writer.file, blob, tensors, digests, durable: true)
     }
 
     /// Fills `parameters` from a snapshot after checking its header against the config and its hash.
@@ -82,16 +87,10 @@ package enum Snapshot {
         return format
     }
 
-    private static func write(
-        config: ModelConfig, format: SnapshotFormat, durable: Bool, to directory: String,
-        values: (TensorShape) throws(WeightsError) -> UnsafeBufferPointer<Float>
+    private static func finish(
+        _ file: TemporaryFile, _ blob: BlobReference, _ tensors: [StoredTensor], _ digests: [Digest], durable: Bool
     ) throws(WeightsError) -> Written {
-        let tensors = format.stored(config.tensors)
-        let writer = try SafetensorsWriter(in: directory, tensors: tensors, metadata: [])
-        try TensorEncoder(tensors: tensors).encode(
-            file: writer.file.path, values: values, append: writer.append)
-        let (blob, digests) = writer.finish()
-        let path = try writer.file.commit(as: "\(blob.digest)", durable: durable)
+        let path = try file.commit(as: "\(blob.digest)", durable: durable)
         return Written(
             blob: blob, weightsHash: WeightsHash.combine(tensors: tensors, digests: digests), path: path)
     }

@@ -12,11 +12,11 @@ import Rollouts
 final class TreeHash {
     /// Bytes of one inner hash.
     static let leafBytes = 1 << 16
-    private static let digestBytes = 32
+    static let digestBytes = 32
     /// Leaves that are hashed together.
     private static let gatheredLeaves = 64
     /// Of one part of the work of several threads.
-    private static let partLeaves = 16
+    private static let partLeaves = 32
 
     private var byteCount = 0
     private var leaves: [UInt8] = []
@@ -116,13 +116,55 @@ final class TreeHash {
         }
     }
 
-    private static func leafCount(_ byteCount: Int) -> Int { (byteCount + leafBytes - 1) / leafBytes }
+    static func leafCount(_ byteCount: Int) -> Int { (byteCount + leafBytes - 1) / leafBytes }
 
-    /// Leaves of one piece, digested by one thread into their place.
-    private struct Part {
-        var piece: UnsafeRawBufferPointer
-        var leaves: Range<Int>
-        var place: Int
+    /// One inner hash to be made.
+    struct Leaf {
+        /// `leafBytes`, or the rest of its data.
+        let bytes: UnsafeRawBufferPointer
+        /// `digestBytes` that it goes to.
+        let digest: UnsafeMutablePointer<UInt8>
+
+        /// The leaves of data from its start or from where a leaf begins, their digests back to back.
+        static func all(
+            of bytes: UnsafeRawBufferPointer, into digests: UnsafeMutablePointer<UInt8>
+        ) -> [Leaf] {
+            (0..<leafCount(bytes.count)).map { index in
+                let range = index * leafBytes..<min((index + 1) * leafBytes, bytes.count)
+                return Leaf(
+                    bytes: UnsafeRawBufferPointer(rebasing: bytes[range]), digest: digests + index * digestBytes)
+            }
+        }
+    }
+
+    /// Of any data: eight whole leaves take the time of one.
+    static func digest(_ leaves: some Sequence<Leaf>) {
+        var pieces: [UnsafePointer<UInt8>?] = []
+        var digests: [UnsafeMutablePointer<UInt8>?] = []
+        for leaf in leaves {
+            var piece: UnsafePointer<UInt8>? = leaf.bytes.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            var digest: UnsafeMutablePointer<UInt8>? = leaf.digest
+            if leaf.bytes.count == leafBytes {
+                pieces.append(piece)
+                digests.append(digest)
+            } else {
+                blake2b_256_equal(&digest, &piece, 1, leaf.bytes.count)
+            }
+        }
+        blake2b_256_equal(&digests, &pieces, pieces.count, leafBytes)
+    }
+
+    /// Leaves that lie together, together.
+    private static func runs(_ leaves: ArraySlice<Leaf>) -> [UnsafeRawBufferPointer] {
+        var runs: [UnsafeRawBufferPointer] = []
+        for leaf in leaves {
+            if let last = runs.last, let start = last.baseAddress, start + last.count == leaf.bytes.baseAddress {
+                runs[runs.count - 1] = UnsafeRawBufferPointer(start: start, count: last.count + leaf.bytes.count)
+            } else {
+                runs.append(leaf.bytes)
+            }
+        }
+        return runs
     }
 
     /// The digests of all leaves of all pieces, in order.
@@ -130,32 +172,22 @@ final class TreeHash {
         _ pieces: [UnsafeRawBufferPointer], parallel: ParallelLoop,
         hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
     ) -> [UInt8] {
-        var parts: [Part] = []
-        var total = 0
-        for piece in pieces {
-            let count = leafCount(piece.count)
-            for first in stride(from: 0, to: count, by: partLeaves) {
-                parts.append(
-                    Part(piece: piece, leaves: first..<min(first + partLeaves, count), place: total + first))
-            }
-            total += count
-        }
+        let total = pieces.reduce(0) { $0 + leafCount($1.count) }
         return [UInt8](unsafeUninitializedCapacity: max(total, 1) * digestBytes) { digests, initialized in
+            var all: [Leaf] = []
+            for piece in pieces { all += Leaf.all(of: piece, into: digests.baseAddress! + all.count * digestBytes) }
             // Guard: each part writes its own digests of bytes that nobody writes; the loop ends before they do.
-            nonisolated(unsafe) let (out, parts) = (digests.baseAddress!, parts)
-            parallel(parts.count) { index in
-                let (piece, leaves) = (parts[index].piece, parts[index].leaves)
-                blake2b_256_pieces(
-                    out + parts[index].place * digestBytes, piece.baseAddress!.assumingMemoryBound(to: UInt8.self),
-                    piece.count, leafBytes, leaves.lowerBound, leaves.upperBound)
-                let bytes = leaves.lowerBound * leafBytes..<min(leaves.upperBound * leafBytes, piece.count)
-                hashed(UnsafeRawBufferPointer(rebasing: piece[bytes]))
+            nonisolated(unsafe) let leaves = all
+            parallel((total + partLeaves - 1) / partLeaves) { index in
+                let part = leaves[index * partLeaves..<min((index + 1) * partLeaves, leaves.count)]
+                digest(part)
+                for run in runs(part) { hashed(run) }
             }
             initialized = total * digestBytes
         }
     }
 
-    private static func combine(_ byteCount: Int, _ leaves: ArraySlice<UInt8>) -> Digest {
+    static func combine(_ byteCount: Int, _ leaves: ArraySlice<UInt8>) -> Digest {
         let hash = Blake2b()
         var length: [UInt8] = []
         length.append(littleEndian: UInt64(byteCount))

@@ -23,11 +23,11 @@ import Testing
         let assignment = Samples.assignment(Int(seed % 7) + 1, Int(seed % 5), groupSize: dice.integer(2...6))
         scheduler.add(assignment.prompt, completions(assignment))
         let workers = ["a", "b", "c"].map { Samples.worker($0, [.verifier], slots: 4) }
-        var counter = LeaseCounter(epoch: 0)
+        var leases = LeaseMaker(epoch: 0, length: .seconds(5))
         var now = MonotonicTime.zero
         var course = Course(verdicts: [])
         for _ in 0..<200 {
-            let grants = scheduler.assign(to: workers, at: now, leaseLength: .seconds(5), counter: &counter)
+            let grants = scheduler.assign(to: workers, at: now, leases: &leases)
             now = now + .seconds(40)
             guard let grant = grants.first, case .live(let index) = scheduler.book.place(of: grant.lease) else {
                 continue

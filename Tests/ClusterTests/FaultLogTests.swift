@@ -16,14 +16,14 @@ import Testing
     }
 
     @Test func `a lease's words have the starts before in front`() {
-        #expect(LeaseCounter(epoch: 0).wordsOfNext == "1")
-        #expect(LeaseCounter(epoch: 2).wordsOfNext == "2.1")
+        #expect(LeaseMaker(epoch: 0, length: .seconds(1)).wordsOfNext == "1")
+        #expect(LeaseMaker(epoch: 2, length: .seconds(1)).wordsOfNext == "2.1")
     }
 }
 
-extension LeaseCounter {
+extension LeaseMaker {
     fileprivate var wordsOfNext: String {
-        var counter = self
-        return counter.next().words
+        var maker = self
+        return maker.nextIdentifier().words
     }
 }

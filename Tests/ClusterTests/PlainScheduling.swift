@@ -20,14 +20,13 @@ extension WorkerIndex {
 
 extension RolloutScheduler {
     mutating func assign(
-        to workers: [Worker], except reserved: String?, at now: MonotonicTime, leaseLength: Duration,
-        counter: inout LeaseCounter, manifest: (PolicyVersion) -> PolicyManifest?
+        to workers: [Worker], except reserved: String?, at now: MonotonicTime, leases: inout LeaseMaker,
+        manifest: (PolicyVersion) -> PolicyManifest?
     ) -> [Grant] {
         let members = Membership(options: ClusterOptions(), workers: workers)
         var index = WorkerIndex(members, rollouts: self, at: now)
         return assign(
-            to: members, &index, except: reserved, at: now, leaseLength: leaseLength, counter: &counter,
-            manifest: manifest)
+            to: members, &index, except: reserved, at: now, leases: &leases, manifest: manifest)
     }
 
     /// `worker slot` for each group that may be given out, in order.
@@ -64,14 +63,14 @@ extension RolloutScheduler {
 
 extension VerificationScheduler {
     mutating func assign(
-        to workers: [Worker], at now: MonotonicTime, leaseLength: Duration, counter: inout LeaseCounter
+        to workers: [Worker], at now: MonotonicTime, leases: inout LeaseMaker
     ) -> [Grant] {
         let members = Membership(options: ClusterOptions(), workers: workers)
         var index = WorkerIndex()
         for (place, worker) in workers.enumerated() {
             index.file(place, worker, .init(verifications: book.heldCount(of: worker.name)), at: now)
         }
-        return assign(to: members, &index, at: now, leaseLength: leaseLength, counter: &counter)
+        return assign(to: members, &index, at: now, leases: &leases)
     }
 }
 

@@ -52,14 +52,14 @@ import Testing
         let workers = workers(&dice)
         var scheduler = scheduler(&dice, workers, newer: seed % 3 == 0)
         let reserved = dice.chance(0.3) ? dice.element(of: workers)?.name : nil
-        var counter = LeaseCounter(epoch: 0)
+        var leases = LeaseMaker(epoch: 0, length: .seconds(9))
         // The second round finds some of the slots filled, and leases given back.
         for _ in 0..<2 {
             let expected = scheduler.plainGrants(to: workers, except: reserved, at: Self.now) {
                 Samples.policy($0.rawValue)
             }
             let grants = scheduler.assign(
-                to: workers, except: reserved, at: Self.now, leaseLength: .seconds(9), counter: &counter
+                to: workers, except: reserved, at: Self.now, leases: &leases
             ) { Samples.policy($0.rawValue) }
             let found = grants.map { grant in
                 guard case .live(let slot) = scheduler.book.place(of: grant.lease) else { return "nowhere" }
@@ -74,10 +74,10 @@ import Testing
         var dice = SimulationDice(seed: seed ^ 0x10AD)
         let workers = workers(&dice)
         var scheduler = scheduler(&dice, workers, newer: false)
-        var counter = LeaseCounter(epoch: 0)
+        var leases = LeaseMaker(epoch: 0, length: .seconds(9))
         if dice.chance(0.5) {
             _ = scheduler.assign(
-                to: workers, except: nil, at: Self.now, leaseLength: .seconds(9), counter: &counter
+                to: workers, except: nil, at: Self.now, leases: &leases
             ) { Samples.policy($0.rawValue) }
         }
         var publication = PolicyPublication(known: [])

@@ -11,9 +11,9 @@ import Testing
     private func grants(
         _ scheduler: inout RolloutScheduler, _ workers: [Worker], except reserved: String? = nil, at seconds: Double = 0
     ) -> [String] {
-        var counter = LeaseCounter(epoch: 0)
+        var leases = LeaseMaker(epoch: 0, length: .seconds(10))
         return scheduler.assign(
-            to: workers, except: reserved, at: Samples.time(seconds), leaseLength: .seconds(10), counter: &counter,
+            to: workers, except: reserved, at: Samples.time(seconds), leases: &leases,
             manifest: manifest
         ).map { "\($0.worker) \($0.assignment.prompt.key.step)/\($0.assignment.prompt.key.ordinal)" }
     }
@@ -80,10 +80,31 @@ import Testing
             scheduler.book.progress(of: "b", more),
         ]
         #expect(isProgress == [true, false, false])
-        scheduler.book.extend("a", to: Samples.time(15))
+        scheduler.book.extend("a", at: Samples.time(5))
         #expect(scheduler.book.expired(at: Samples.time(14)) == [])
         #expect(scheduler.book.expired(at: Samples.time(15)) == [0, 1])
         #expect(scheduler.book.nextDeadline(after: .zero) == Samples.time(15))
+    }
+
+    @Test func `work that takes longer than a lease has ever longer ones`() {
+        var scheduler = RolloutScheduler()
+        scheduler.add(Samples.assignment(1, 0))
+        var leases = LeaseMaker(epoch: 0, length: .seconds(10))
+        let workers = [Samples.worker("a", [.rollout], holding: base)]
+        var now = 0.0
+        var lengths: [Double] = []
+        for _ in 0..<6 {
+            _ = scheduler.assign(
+                to: workers, except: nil, at: Samples.time(now), leases: &leases, manifest: manifest)
+            guard let deadline = scheduler.book.nextDeadline(after: Samples.time(now)) else { break }
+            lengths.append((deadline - Samples.time(now)).inSeconds)
+            now += lengths[lengths.count - 1]
+            for slot in scheduler.book.expired(at: Samples.time(now)) {
+                scheduler.book.release(slot)
+                scheduler.book.change(slot) { $0.expiryCount += 1 }
+            }
+        }
+        #expect(lengths == [10, 20, 40, 80, 80, 80])
     }
 
     static let faults: [(String, @Sendable (inout [Completion]) -> Void)] = [
@@ -142,9 +163,9 @@ import Testing
     }
 
     private func assign(_ scheduler: inout VerificationScheduler, at seconds: Double) -> [String] {
-        var counter = LeaseCounter(epoch: 0)
+        var leases = LeaseMaker(epoch: 0, length: .seconds(10))
         let workers = [Samples.worker("a", [.verifier]), Samples.worker("b", [.verifier])]
-        return scheduler.assign(to: workers, at: Samples.time(seconds), leaseLength: .seconds(10), counter: &counter)
+        return scheduler.assign(to: workers, at: Samples.time(seconds), leases: &leases)
             .map { "\($0.worker) \($0.assignment.completions.count)" }
     }
 
@@ -186,12 +207,12 @@ import Testing
 
     @Test func `an answer counts once, whichever of its leases it comes under`() {
         var scheduler = scheduler(attempts: 2)
-        var counter = LeaseCounter(epoch: 0)
+        var leases = LeaseMaker(epoch: 0, length: .seconds(10))
         let workers = [Samples.worker("a", [.verifier])]
-        _ = scheduler.assign(to: workers, at: .zero, leaseLength: .seconds(10), counter: &counter)
+        _ = scheduler.assign(to: workers, at: .zero, leases: &leases)
         _ = scheduler.lose(0, by: "a")
         #expect(scheduler.book.place(of: LeaseIdentifier(1)) == .former(0))
-        _ = scheduler.assign(to: workers, at: .zero, leaseLength: .seconds(10), counter: &counter)
+        _ = scheduler.assign(to: workers, at: .zero, leases: &leases)
         _ = scheduler.take(
             [.right("r"), .right("r"), .noVerdict("x")], ofUnit: 0, by: "a", at: .zero)
         #expect(scheduler.book.place(of: LeaseIdentifier(1)) == .unknown)

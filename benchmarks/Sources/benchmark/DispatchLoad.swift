@@ -68,17 +68,19 @@ struct ScriptedPeer {
     let name: String
     let roles: [WorkerRole]
     let slots: Int
+    /// Lives on, but proves no policy, so that it gets no work.
+    let isIdle: Bool
     private var conversation: Conversation
     /// Made once a version: who answers at once has no time to think.
     private var completions: (version: PolicyVersion, all: [Completion])?
     private(set) var isWelcome = false
-    private(set) var provenVersions = 0
     private(set) var isDismissed = false
 
-    init(index: Int, roles: [WorkerRole], slots: Int) {
+    init(index: Int, roles: [WorkerRole], slots: Int, isIdle: Bool = false) {
         name = "w\(index)"
         self.roles = roles
         self.slots = slots
+        self.isIdle = isIdle
         conversation = .worker(epoch: UInt64(index) + 1)
     }
 
@@ -97,8 +99,7 @@ struct ScriptedPeer {
         switch try conversation.open(frame).message {
         case .welcome: isWelcome = true
         case .policy(let manifest):
-            provenVersions += 1
-            return conversation.seal(.policyReady(manifest.version, weightsHash: manifest.weightsHash))
+            return isIdle ? nil : conversation.seal(.policyReady(manifest.version, weightsHash: manifest.weightsHash))
         case .rollout(let lease, let assignment):
             if completions?.version != assignment.version {
                 completions = (assignment.version, DispatchLoad.completions(assignment.version))

@@ -62,7 +62,8 @@ struct ScriptedWorkers: ParsableCommand {
     private func work(_ sockets: [BareSocket], since start: UInt64) throws {
         var peers = sockets.indices.map {
             ScriptedPeer(
-                index: $0, roles: $0 == 0 ? [.rollout, .verifier, .learner] : [.rollout, .verifier], slots: slots)
+                index: $0, roles: $0 == 0 ? [.rollout, .verifier, .learner] : [.rollout, .verifier], slots: slots,
+                isIdle: manner == .idle)
         }
         for index in sockets.indices { sockets[index].send(peers[index].hello()) }
         var nextHello = elapsed(since: start) + 2
@@ -71,8 +72,7 @@ struct ScriptedWorkers: ParsableCommand {
         while elapsed(since: start) < seconds {
             for index in BareSocket.wait(sockets, milliseconds: 10) {
                 while let frame = sockets[index].receive() {
-                    let answer = try peers[index].answer(frame)
-                    if let answer, manner == .work { sockets[index].send(answer) }
+                    if let answer = try peers[index].answer(frame) { sockets[index].send(answer) }
                 }
                 if peers[index].isDismissed { return }
             }
