@@ -42,6 +42,8 @@ DISPATCH(void, matmul_bf16_round, (uint16_t *bits, const float *x, int64_t count
 #define pairs_of_row_bf16 VARIANT(pairs_of_row_bf16)
 #define store_words VARIANT(store_words)
 #define stream_words VARIANT(stream_words)
+#define streamed VARIANT(streamed)
+#define stored VARIANT(stored)
 #define transpose VARIANT(transpose)
 #define join VARIANT(join)
 
@@ -51,6 +53,9 @@ typedef uint32_t half_words __attribute__((vector_size(64), aligned(4)));
 INLINE void store_words(uint32_t *p, word_vec v) { *(half_words *)p = v; }
 /// Past the caches: for what is not read again soon.
 INLINE void stream_words(uint32_t *p, word_vec v) { __builtin_nontemporal_store(v, (word_vec *)p); }
+/// What was streamed is there before the caller says so; what was stored needs nothing.
+INLINE void streamed(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+INLINE void stored(void) {}
 
 /// Rounded to bfloat16 in the high half, low half undefined. To nearest even by adding 0x7FFF and the last kept bit;
 /// NaN keeps its high half and becomes quiet.
@@ -120,7 +125,7 @@ INLINE void transpose(word_vec v[16]) {
     }
 }
 
-#define PACK_WEIGHTS(name, element, pairs_of, store)                                                                    \
+#define PACK_WEIGHTS(name, element, pairs_of, store, finish)                                                           \
     void VARIANT(name)(uint32_t *packed, const element *w, int64_t stride, int64_t n, int64_t k, int64_t first,        \
                        int64_t last) {                                                                                 \
         const int64_t pairs = matmul_bf16_pairs(k);                                                                    \
@@ -138,12 +143,11 @@ INLINE void transpose(word_vec v[16]) {
                 for (int64_t i = 0; i < BLOCK_PAIRS && i < left; i++) store(out + (start + i) * PANEL, rows[i]);       \
             }                                                                                                          \
         }                                                                                                              \
-        /* What was streamed is there before the caller says so. */                                                    \
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);                                                                       \
+        finish();                                                                                                      \
     }
-PACK_WEIGHTS(matmul_bf16_pack_weights, float, pairs_of_row, store_words)
+PACK_WEIGHTS(matmul_bf16_pack_weights, float, pairs_of_row, store_words, stored)
 // A policy's matrices of a new version, one after another: more than any cache holds.
-PACK_WEIGHTS(matmul_bf16_pack_weights_bf16, uint16_t, pairs_of_row_bf16, stream_words)
+PACK_WEIGHTS(matmul_bf16_pack_weights_bf16, uint16_t, pairs_of_row_bf16, stream_words, streamed)
 
 #define PACK_TRANSPOSED(name, element, part)                                                                           \
     void VARIANT(name)(uint32_t *packed, const element *w, int64_t stride, int64_t n, int64_t k, int64_t first,        \

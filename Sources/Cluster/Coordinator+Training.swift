@@ -269,6 +269,7 @@ extension Coordinator {
             send(.cancel(lease: running.lease.identifier), toWorker: running.lease.worker)
             training.stop()
         }
+        training.forgetExpiries()
         endGradients()
         abandonUnits { $0.purpose == .evaluation }
         evaluation.abandon()

@@ -74,16 +74,30 @@ extension Coordinator {
         membership.index(at: peer).map { membership.workers[$0].name }
     }
 
-    package var isFinished: Bool { progress.isFinished }
-    package var isPaused: Bool { progress.isPaused && progress.isStarted && !progress.isFinished }
+    /// What may be otherwise after every event.
+    package struct Glance: Sendable {
+        /// Whether the last event may have changed more than times and counts of work done.
+        package let hasChanged: Bool
+        package let isFinished: Bool
+        package let isPaused: Bool
+        package let isUnsettled: Bool
+        package let nextDeadline: MonotonicTime?
+        /// Results that came late or twice.
+        package let duplicateCount: Int
+    }
+
+    /// `mutating`, so that the core is lent to it: a look from another module would be a copy of all that it knows.
+    package mutating func glance() -> Glance {
+        Glance(
+            hasChanged: hasChanged, isFinished: progress.isFinished,
+            isPaused: progress.isPaused && progress.isStarted && !progress.isFinished, isUnsettled: isUnsettled,
+            nextDeadline: nextDeadline, duplicateCount: counters.duplicateCount)
+    }
 
     /// Workers filed and units looked at so far: what the decisions who gets what have cost, whatever the time.
     package var workCount: Int {
         index.filingCount + rollouts.book.waiting.lookCount + verification.book.waiting.lookCount
     }
-
-    /// Results that came late or twice.
-    package var duplicateCount: Int { counters.duplicateCount }
 
     private func status(of worker: Worker) -> CoordinatorStatus.Worker {
         var version: PolicyVersion?

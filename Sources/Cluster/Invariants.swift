@@ -14,6 +14,9 @@ extension Coordinator {
             ?? rolloutsOnlyAfterProof() ?? noEffectsAfterStop()
     }
 
+    /// The same. `mutating`, so that the core is lent to it and not copied.
+    package mutating func findViolation() -> String? { violatedInvariant }
+
     /// Every dispatched group is in exactly one place until it ends: with the rollout scheduler while it is sampled,
     /// with the verification scheduler while it is judged, nowhere once it is judged or abandoned.
     func emitEverything() -> String? {

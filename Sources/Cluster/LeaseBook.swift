@@ -23,8 +23,8 @@ struct Lease: Equatable, Sendable {
 
 /// Makes leases. Their identifiers never repeat within a run: the number of earlier starts, then a count.
 struct LeaseMaker: Equatable, Sendable {
-    /// A lease is never longer than this many times the first one.
-    private static let longest = 8
+    /// A lease is at most this many times as long as the first one.
+    private static let factorLimit = 8
 
     private let epoch: UInt64
     private let length: Duration
@@ -44,7 +44,7 @@ struct LeaseMaker: Equatable, Sendable {
     /// - Parameter expiryCount: leases on the same work that ended for want of progress. Each doubles the time, so that
     ///   work whose parts take longer than a lease on every machine there is gets done all the same.
     mutating func next(for worker: String, at now: MonotonicTime, afterExpiries expiryCount: Int) -> Lease {
-        let factor = expiryCount < Self.longest.trailingZeroBitCount ? 1 << expiryCount : Self.longest
+        let factor = expiryCount < Self.factorLimit.trailingZeroBitCount ? 1 << expiryCount : Self.factorLimit
         return Lease(identifier: nextIdentifier(), worker: worker, length: length * factor, at: now)
     }
 }

@@ -59,6 +59,9 @@ struct TrainingStep: Equatable, Sendable {
 
     mutating func stop() { running = nil }
 
+    /// Another step comes next.
+    mutating func forgetExpiries() { expiryCount = 0 }
+
     /// Returns whether the order may be tried again.
     mutating func fail() -> Bool {
         running = nil

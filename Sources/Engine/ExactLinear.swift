@@ -19,25 +19,33 @@ package struct ExactLinear {
     }
 
     /// y ← x·Wᵀ, or y ← y + x·Wᵀ when `adding`: one float32 addition after the sum, denormals flushed.
-    /// - Precondition: `weights` is packed, `.forward`, of this shape.
+    /// - Parameter first: the first of W's rows that `weights` holds; only their columns of y are written.
+    /// - Precondition: `weights` is packed, `.forward`, of this shape or of some of its rows.
     package func forward(
-        _ x: UnsafePointer<Float>, _ weights: PackedWeights, into y: UnsafeMutablePointer<Float>, rows: Int,
-        adding: Bool = false, workspace: ExactWorkspace, threads: ThreadPool
+        _ x: UnsafePointer<Float>, _ weights: PackedWeights, from first: Int = 0, into y: UnsafeMutablePointer<Float>,
+        rows: Int, adding: Bool = false, workspace: ExactWorkspace, threads: ThreadPool
     ) {
-        check(weights, .forward)
-        ExactProduct(kernel: kernel, a: .rows(x), rows: rows, b: weights.operand, y: y, adding: adding)
-            .run(workspace, threads)
+        check(weights, .forward, from: first)
+        ExactProduct(
+            kernel: kernel, a: .rows(x), rows: rows, b: weights.operand, y: y + first, adding: adding,
+            yStride: outputs
+        ).run(workspace, threads)
     }
 
     /// dx ← dy·W, summed over outputs in ascending pairs as everything else.
-    /// - Precondition: `weights` is packed, `.backward`, of this shape.
+    /// - Parameter first: the first of W's rows that `weights` holds, an even number. From another than 0 the sums go
+    ///   on from what dx holds of the rows before it.
+    /// - Precondition: `weights` is packed, `.backward`, of this shape or of some of its rows.
     package func inputGradient(
-        _ dy: UnsafePointer<Float>, _ weights: PackedWeights, into dx: UnsafeMutablePointer<Float>, rows: Int,
-        workspace: ExactWorkspace, threads: ThreadPool
+        _ dy: UnsafePointer<Float>, _ weights: PackedWeights, from first: Int = 0,
+        into dx: UnsafeMutablePointer<Float>, rows: Int, workspace: ExactWorkspace, threads: ThreadPool
     ) {
-        check(weights, .backward)
-        ExactProduct(kernel: kernel, a: .rows(dy), rows: rows, b: weights.operand, y: dx, adding: false)
-            .run(workspace, threads)
+        precondition(first.isMultiple(of: 2), "ExactLinear: a sum that goes on from row \(first)")
+        check(weights, .backward, from: first)
+        ExactProduct(
+            kernel: kernel, a: .rows(dy + first), rows: rows, b: weights.operand, y: dx, continuing: first > 0,
+            aStride: outputs
+        ).run(workspace, threads)
     }
 
     /// dW ← dW + dyᵀ·x. Rows 0…511 form one sum (in ascending pairs of rows), rows 512…1023 the next, the last block
@@ -70,9 +78,9 @@ package struct ExactLinear {
         return PackedOperand(words: UnsafePointer(words), columns: inputs, reduction: rows)
     }
 
-    private func check(_ weights: PackedWeights, _ direction: PackedWeights.Direction) {
+    private func check(_ weights: PackedWeights, _ direction: PackedWeights.Direction, from first: Int) {
         precondition(
-            weights.direction == direction && weights.outputs == outputs && weights.inputs == inputs
+            weights.direction == direction && first + weights.outputs <= outputs && weights.inputs == inputs
                 && weights.version != nil,
             "ExactLinear (\(outputs), \(inputs)) \(direction): weights are (\(weights.outputs), \(weights.inputs)) "
                 + "\(weights.direction), version \(weights.version.map(String.init) ?? "none")")

@@ -33,7 +33,12 @@ struct ExactProduct {
     let b: PackedOperand
     let y: UnsafeMutablePointer<Float>
     /// y + sum instead of the sum: one float32 addition after it.
-    let adding: Bool
+    var adding = false
+    /// The sum goes on from what y holds of its former terms.
+    var continuing = false
+    /// Elements from one row of `.rows` to the next, and of y; nil: `b.reduction`, `b.columns`.
+    var aStride: Int?
+    var yStride: Int?
 
     /// Terms of the sum for which a block of rows is packed at a time, so that it stays in the second-level cache.
     private static let reductionLimit = 4096
@@ -113,9 +118,10 @@ struct ExactProduct {
         let (first, last) = (Int64(tiles.lowerBound), Int64(tiles.upperBound))
         switch a {
         case .rows(let x):
+            let stride = aStride ?? b.reduction
             matmul_bf16_pack_rows(
-                kernel.implementation, packed, x + block.lowerBound * b.reduction + range.lowerBound,
-                Int64(b.reduction), Int64(block.count), Int64(range.count), first, last)
+                kernel.implementation, packed, x + block.lowerBound * stride + range.lowerBound, Int64(stride),
+                Int64(block.count), Int64(range.count), first, last)
         case .columns(let x):
             matmul_bf16_pack_columns(
                 kernel.implementation, packed, x + range.lowerBound * rows + block.lowerBound, Int64(rows),
@@ -127,13 +133,15 @@ struct ExactProduct {
         _ block: Range<Int>, _ range: Range<Int>, _ panels: Range<Int>, _ packed: UnsafePointer<UInt32>
     ) {
         let panel = Int(MATMUL_BF16_PANEL)
-        let mode = adding ? MATMUL_BF16_ADD : range.lowerBound == 0 ? MATMUL_BF16_SET : MATMUL_BF16_CONTINUE
+        let isStart = range.lowerBound == 0 && !continuing
+        let mode = adding ? MATMUL_BF16_ADD : isStart ? MATMUL_BF16_SET : MATMUL_BF16_CONTINUE
+        let stride = yStride ?? b.columns
         kernel.multiply(
             matmul_bf16_product(
                 rows: packed, weights: b.words + range.lowerBound / 2 * panel,
                 panel_stride: matmul_bf16_pairs(Int64(b.reduction)) * Int64(panel), row_count: Int64(block.count),
-                output_count: Int64(b.columns), k: Int64(range.count), y: y + block.lowerBound * b.columns,
-                y_stride: Int64(b.columns), first_panel: Int64(panels.lowerBound),
+                output_count: Int64(b.columns), k: Int64(range.count), y: y + block.lowerBound * stride,
+                y_stride: Int64(stride), first_panel: Int64(panels.lowerBound),
                 last_panel: Int64(panels.upperBound), mode: mode))
     }
 

@@ -42,27 +42,35 @@ final class PackedParameters {
         weights.update(fromBFloat16: numbers, version: version, threads: threads)
     }
 
-    /// - Returns: passing copies are good until the next call.
-    func weights(
-        _ linear: Linear, _ direction: PackedWeights.Direction, of parameters: Parameters, _ copies: PackedCopies,
-        threads: ThreadPool
-    ) -> PackedWeights {
+    /// Rows of a matrix that a passing copy holds at most.
+    private static let passingRows = 8192
+
+    /// Calls `body` with the packed matrix, or with one after another of its parts and the first row of each.
+    func eachPart(
+        of linear: Linear, _ direction: PackedWeights.Direction, of parameters: Parameters, _ copies: PackedCopies,
+        threads: ThreadPool, _ body: (PackedWeights, Int) -> Void
+    ) {
         let key = Key(offset: linear.weight - UnsafePointer(parameters.base), direction: direction)
-        if let found = packed[key], found.version == parameters.revision { return found }
+        if let found = packed[key], found.version == parameters.revision { return body(found, 0) }
         precondition(
             parameters.isWhole, "PackedParameters: a set for sampling has no \(direction) weights at \(key.offset)")
-        let weights: PackedWeights
         switch copies {
         case .kept:
-            weights = packed[key]
+            let weights = packed[key]
                 ?? PackedWeights(outputs: linear.outputs, inputs: linear.inputs, direction: direction)
             packed[key] = weights
+            weights.update(from: linear.weight, version: parameters.revision, threads: threads)
+            body(weights, 0)
         case .passing:
-            weights = PackedWeights(
-                outputs: linear.outputs, inputs: linear.inputs, direction: direction, in: passing)
+            for first in stride(from: 0, to: linear.outputs, by: Self.passingRows) {
+                let weights = PackedWeights(
+                    outputs: min(Self.passingRows, linear.outputs - first), inputs: linear.inputs,
+                    direction: direction, in: passing)
+                weights.update(
+                    from: linear.weight + first * linear.inputs, version: parameters.revision, threads: threads)
+                body(weights, first)
+            }
         }
-        weights.update(from: linear.weight, version: parameters.revision, threads: threads)
-        return weights
     }
 }
 
@@ -79,27 +87,24 @@ final class ExactProducts {
         self.copies = copies
     }
 
-    private func packed(
-        _ linear: Linear, _ direction: PackedWeights.Direction, _ threads: ThreadPool
-    ) -> PackedWeights {
-        parameters.packed.weights(linear, direction, of: parameters, copies, threads: threads)
-    }
-
     func forward(
         _ linear: Linear, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, rows: Int, adding: Bool,
         threads: ThreadPool
     ) {
-        exact(linear).forward(
-            x, packed(linear, .forward, threads), into: y, rows: rows, adding: adding, workspace: workspace,
-            threads: threads)
+        parameters.packed.eachPart(of: linear, .forward, of: parameters, copies, threads: threads) { weights, first in
+            exact(linear).forward(
+                x, weights, from: first, into: y, rows: rows, adding: adding, workspace: workspace, threads: threads)
+        }
     }
 
     func inputGradient(
         _ linear: Linear, _ dy: UnsafePointer<Float>, into dx: UnsafeMutablePointer<Float>, rows: Int,
         threads: ThreadPool
     ) {
-        exact(linear).inputGradient(
-            dy, packed(linear, .backward, threads), into: dx, rows: rows, workspace: workspace, threads: threads)
+        parameters.packed.eachPart(of: linear, .backward, of: parameters, copies, threads: threads) { weights, first in
+            exact(linear).inputGradient(
+                dy, weights, from: first, into: dx, rows: rows, workspace: workspace, threads: threads)
+        }
     }
 
     func weightGradient(

@@ -12,7 +12,7 @@ struct BlockRows {
     var normed: UnsafeMutablePointer<Float>
     /// (T, P): queries, keys and values; queries and keys normalized and rotated.
     var projections: UnsafeMutablePointer<Float>
-    /// (T, heads·head dimension)
+    /// (T, heads·head dimension): shared by all blocks.
     var attended: UnsafeMutablePointer<Float>
     /// (T, 2F), and scratch (T, F).
     var gateUp, activated: UnsafeMutablePointer<Float>

@@ -129,14 +129,18 @@ package final class Trainer {
             accumulating: trained.all)
         let pass = BackwardPass(model: model, batch: unit, trained: trained, rows: rows)
         for layer in layers.indices.reversed() {
-            if options.recompute == .blocks { forwardAgain(layer, layers[layer], unit) }
+            if options.recompute == .blocks {
+                forwardAgain(layer, layers[layer], unit)
+            } else {
+                model.attention.forward(layers[layer], batch: unit)
+            }
             pass.block(layer, layers[layer])
         }
         pass.embedding()
     }
 
-    /// What `pass.block` needs and a later block has overwritten: the same numbers, since a unit's rows depend on no
-    /// others (exact arithmetic) or are all rows (float32).
+    /// All of what `pass.block` needs and a later block has overwritten: the same numbers, since a unit's rows depend
+    /// on no others (exact arithmetic) or are all rows (float32).
     private func forwardAgain(_ layer: Int, _ block: BlockRows, _ unit: FlatBatch) {
         unit.positions.withUnsafeBufferPointer { positions in
             model.forward(layer, block, rows: unit.rowCount, positions: positions.baseAddress!, again: true) {

@@ -42,8 +42,9 @@ final class ForwardWorkspace {
 }
 
 /// Rows of a pass that a backward pass follows: what it needs is kept for each layer, about
-/// 3·hidden + P + 2·intermediate floats a token and layer (23 KB for SmolLM2-135M, 0.7 MB for all its layers). Where
-/// blocks are computed again, only their inputs are kept (hidden floats a token and layer), and all else is shared.
+/// 2·hidden + P + 2·intermediate floats a token and layer (21 KB for SmolLM2-135M, 0.6 MB for all its layers). What
+/// attention gave is computed again. Where whole blocks are, only their inputs are kept (hidden floats a token and
+/// layer), and all else is shared.
 final class TrainingWorkspace {
     private let buffer = FloatBuffer(count: 0)
 
@@ -62,6 +63,7 @@ final class TrainingWorkspace {
         let inputs = (0...config.layerCount).map { _ in carver.piece(count * config.hiddenSize) }
         let own = (0..<(recompute ? 1 : config.layerCount)).map { _ in LayerPieces(&carver, config, count) }
         let attendedSize = count * config.headCount * config.headDimension
+        let sharedAttended = carver.piece(attendedSize)
         let normed = carver.piece(count * config.hiddenSize)
         let activated = carver.piece(count * config.intermediateSize)
         let hidden = carver.piece(count * config.hiddenSize)
@@ -72,7 +74,8 @@ final class TrainingWorkspace {
         let pieces = carver.carve(buffer)
         let rows = (0..<config.layerCount).map { index in
             own[recompute ? 0 : index].rows(
-                pieces, input: inputs[index], output: inputs[index + 1], normed: normed, activated: activated)
+                pieces, input: inputs[index], output: inputs[index + 1], normed: normed, attended: sharedAttended,
+                activated: activated)
         }
         return (rows, Gradients(
             hidden: pieces[hidden], normed: pieces[normedGradient], projections: pieces[projections],
@@ -80,13 +83,12 @@ final class TrainingWorkspace {
     }
 
     private struct LayerPieces {
-        let middle, projections, attended, gateUp, inputInverse, middleInverse, logSums: Int
+        let middle, projections, gateUp, inputInverse, middleInverse, logSums: Int
         var rawProjections, queryInverse, keyInverse: Int?
 
         init(_ carver: inout Carver, _ config: ModelConfig, _ count: Int) {
             middle = carver.piece(count * config.hiddenSize)
             projections = carver.piece(count * config.projectionSize)
-            attended = carver.piece(count * config.headCount * config.headDimension)
             gateUp = carver.piece(count * 2 * config.intermediateSize)
             inputInverse = carver.piece(count)
             middleInverse = carver.piece(count)
@@ -99,7 +101,7 @@ final class TrainingWorkspace {
         }
 
         func rows(
-            _ pieces: [UnsafeMutablePointer<Float>], input: Int, output: Int, normed: Int, activated: Int
+            _ pieces: [UnsafeMutablePointer<Float>], input: Int, output: Int, normed: Int, attended: Int, activated: Int
         ) -> BlockRows {
             BlockRows(
                 input: pieces[input], middle: pieces[middle], output: pieces[output], normed: pieces[normed],

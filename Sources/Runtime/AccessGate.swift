@@ -21,7 +21,9 @@ package final class AccessGate {
     private var nextSighting = MonotonicTime.zero
     private var strangers = StrangerWatch(after: [])
     /// Where strangers can knock.
-    private var ports: Set<UInt16> = []
+    private var doors: [Address] = []
+    /// Questions about keys since the table of connections was read.
+    private var asked: [String: Int] = [:]
     private var nextWatch = MonotonicTime.zero
     /// Admitted names that were there at the last look, sorted.
     private var present: [String] = []
@@ -64,8 +66,8 @@ package final class AccessGate {
             }
         } report: { tally.add($0, at: .now) }
         joinServer = server
-        for case .tcp(_, let port) in control + blobs + server.addresses { ports.insert(port) }
-        strangers = StrangerWatch(after: TCPTable.connections(at: ports))
+        doors = control + blobs + server.addresses
+        strangers = StrangerWatch(after: TCPTable.connections(at: doors) ?? [])
         try access.store.storeEndpoints(server.addresses.map(\.description))
     }
 
@@ -90,14 +92,14 @@ package final class AccessGate {
 
     private func watch(at now: MonotonicTime) {
         // In this order: who is asked about has come before.
-        let asked = gatekeeper.takeAsked()
-        for (address, count) in strangers.look(TCPTable.connections(at: ports), asked: asked, at: now) {
-            for _ in 0..<count {
-                tally.add(
-                    "a connection from \(address) ended without proving a key: a port scan, another program, or a "
-                        + "worker without encryption or of another run", at: now)
-            }
+        asked.merge(gatekeeper.takeAsked()) { $0 + $1 }
+        guard let connections = TCPTable.connections(at: doors) else { return }
+        for (address, count) in strangers.look(connections, asked: asked, at: now) {
+            let text = "a connection from \(address) ended without proving a key: a port scan, another program, a "
+                + "worker without encryption or of another run, or a broken connection"
+            for _ in 0..<count { tally.add(text, at: now) }
         }
+        asked = [:]
     }
 
     package func takeRevokedKeys() -> [PublicKey] {

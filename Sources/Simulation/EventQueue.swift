@@ -3,7 +3,8 @@
 import Rollouts
 
 struct EventQueue<Occurrence: Sendable>: Sendable {
-    /// The heap moves these; what happens stays where it is.
+    /// The heap moves these; what happens stays where it is. A heap of its own, because generics are not specialised
+    /// across modules.
     private struct Entry: Sendable {
         var time: MonotonicTime
         var order: UInt64

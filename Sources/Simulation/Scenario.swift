@@ -7,7 +7,8 @@ package struct Scenario: Equatable, Sendable {
     package enum Size: String, CaseIterable, Sendable {
         /// A few workers, a few steps.
         case small
-        /// The same with fewer heartbeats, and half the time until the world heals: most seeds per second.
+        /// Short runs, few heartbeats, an eighth of the time until the world heals, faults eight times as often:
+        /// most seeds per second.
         case brief
         /// Many workers.
         case wide
@@ -73,13 +74,21 @@ package struct Scenario: Equatable, Sendable {
         faults.drained = dice.chance(0.5) ? 0 : dice.share() * 0.06
         let spotCheck = dice.chance(0.7) ? 0 : dice.share()
         self.options.cluster.spotCheck = options.schedule.inflight ? 0 : spotCheck
-        if size == .brief {
-            // Dice of their own again.
-            var briefDice = SimulationDice(seed: seed ^ 0xB21E)
-            self.options.cluster.heartbeatSeconds = Double(briefDice.integer(1...4))
-            badTime = badTime / 2
-        }
+        if size == .brief { makeBrief() }
         if size == .vast { makeVast(workerCount: 10_000) }
+    }
+
+    private mutating func makeBrief() {
+        // Dice of their own again.
+        var briefDice = SimulationDice(seed: seed ^ 0xB21E)
+        options.rollout.promptsPerStep = min(options.rollout.promptsPerStep, 2)
+        options.rollout.groupSize = 2
+        options.schedule.steps = min(options.schedule.steps, 2)
+        options.cluster.heartbeatSeconds = Double(briefDice.integer(6...10))
+        options.cluster.heartbeatsMissed = 2
+        evaluationPromptCount = 1
+        badTime = badTime / 8
+        faults.quicken(8)
     }
 
     /// A minute between heartbeats, as many workers need (ARCHITECTURE.md, section 8).
@@ -174,6 +183,13 @@ package struct FaultRates: Equatable, Sendable {
 
     package static let none = FaultRates()
     private init() {}
+
+    /// As many times more faults a second, at most one of a kind.
+    mutating func quicken(_ factor: Double) {
+        for rate in [\FaultRates.workerCrashed, \.clogged, \.interrupted, \.paused, \.drained] {
+            self[keyPath: rate] = min(1, factor * self[keyPath: rate])
+        }
+    }
 
     init(_ dice: inout SimulationDice) {
         func rate(_ most: Double) -> Double { dice.chance(0.35) ? 0 : dice.share() * most }

@@ -3,10 +3,23 @@
 import Cluster
 import Rollouts
 
-/// In a class, so that nobody copies it by accident: a look at it would be a copy of all that it knows.
+/// In a class, and looked at by way of `seen`, so that nobody copies all that the core knows by accident.
 final class CoordinatorProcess {
-    var core: Coordinator
-    init(_ core: Coordinator) { self.core = core }
+    private(set) var core: Coordinator
+    /// After the last event.
+    private(set) var seen: Coordinator.Glance
+
+    init(_ core: Coordinator) {
+        self.core = core
+        seen = self.core.glance()
+    }
+
+    func handle(_ event: Event, at now: MonotonicTime, isMoreComing: Bool) -> [Effect] {
+        defer { seen = core.glance() }
+        return core.handle(event, at: now, isMoreComing: isMoreComing)
+    }
+
+    func violatedInvariant() -> String? { core.findViolation() }
 }
 
 extension Simulator {
@@ -35,7 +48,7 @@ extension Simulator {
             let event = events.removeFirst()
             // As when several messages have arrived: what follows from this one waits for the next, or for the tick.
             let isMoreComing = burstDice.chance(0.3)
-            var effects = coordinator?.core.handle(event, at: now, isMoreComing: isMoreComing) ?? []
+            var effects = coordinator?.handle(event, at: now, isMoreComing: isMoreComing) ?? []
             checkInvariants()
             trace.absorb(effects.count)
             say("coordinator ⇐ \(Narration.words(event))")
@@ -68,12 +81,12 @@ extension Simulator {
     /// After every event that may have changed what they are about. A look at all workers and groups: in a large world
     /// after one event in so many that it costs as much as the rest, and after the last one.
     private mutating func checkInvariants() {
-        guard let process = coordinator, process.core.hasChanged else { return }
+        guard let process = coordinator, process.seen.hasChanged else { return }
         uncheckedCount += 1
         let pause = max(0, workers.count - Self.smallWorld.workers) / Self.smallWorld.more
-        guard process.core.isFinished || uncheckedCount > pause else { return }
+        guard process.seen.isFinished || uncheckedCount > pause else { return }
         uncheckedCount = 0
-        if let broken = process.core.violatedInvariant { fail(broken) }
+        if let broken = process.violatedInvariant() { fail(broken) }
     }
 
     private func isRecord(_ effect: Effect) -> Bool { if case .persist = effect { true } else { false } }
@@ -148,8 +161,8 @@ extension Simulator {
     }
 
     private mutating func scheduleCoordinatorTick() {
-        let settling = coordinator?.core.isUnsettled == true ? now + .milliseconds(1) : nil
-        guard let known = coordinator?.core.nextDeadline ?? settling else { return }
+        let settling = coordinator?.seen.isUnsettled == true ? now + .milliseconds(1) : nil
+        guard let known = coordinator?.seen.nextDeadline ?? settling else { return }
         let deadline = min(known, settling ?? known)
         if let tickAt = coordinatorTickAt, tickAt <= deadline { return }
         coordinatorTickAt = deadline
@@ -182,7 +195,7 @@ extension Simulator {
                 if note.text.says("is refused") { marks.hit(.workerRefused) }
                 if note.text.says("paused") { marks.hit(.paused) }
             case .send(.shutdown, _):
-                if coordinator?.core.isFinished == false { marks.hit(.drained) }
+                if coordinator?.seen.isFinished == false { marks.hit(.drained) }
             case .persist(.completionsAccepted(_, let completions)):
                 if completions.contains(where: { Set($0.versions).count > 1 }) { marks.hit(.weightsChangedInFlight) }
             case .persist(.groupDropped): marks.hit(.groupDropped)
@@ -196,7 +209,7 @@ extension Simulator {
             default: break
             }
         }
-        let count = coordinator?.core.duplicateCount ?? 0
+        let count = coordinator?.seen.duplicateCount ?? 0
         if count > duplicateCount { marks.hit(.resultLateOrTwice, count - duplicateCount) }
         duplicateCount = count
     }

@@ -74,7 +74,7 @@ extension Simulator {
 
     /// The operator mends what the run paused for.
     private mutating func resumeIfPaused() {
-        guard coordinator?.core.isPaused == true else { return }
+        guard coordinator?.seen.isPaused == true else { return }
         queue.schedule(.operatorResumes(epoch: epoch), at: now + dice.duration(100_000...5_000_000))
     }
 

@@ -7,8 +7,8 @@ import Rollouts
 /// difference is the strangers. What comes and goes between two looks is missed, unless this side closed it having read
 /// all of it: then it stays in the table for a minute.
 package struct StrangerWatch: Sendable {
-    /// Longer than the longest handshake.
-    package static let patience = Duration.seconds(12)
+    /// Longer than a handshake may take (10 s), and than one may wait for its turn when thousands come at once.
+    package static let patience = Duration.seconds(30)
 
     private var known: Set<TCPConnection>
     /// When connections without a question were first seen, by address, the oldest first.

@@ -8,8 +8,9 @@ import Synchronization
 /// threads: encoded, and hashed as parts of the file and of their tensors, all while they are in a cache.
 struct SnapshotImage {
     private static let partBytes = 32 * TreeHash.leafBytes
-    /// Of a part's memory: elements that begin before it or end behind it, and the last tensor leaf that begins in it.
+    /// For elements that begin before a part or end behind it.
     private static let marginBytes = 64
+    /// A part, and the rest of the last leaf of a tensor that begins in it.
     private static let roomBytes = marginBytes + partBytes + TreeHash.leafBytes + marginBytes
 
     private let tensors: [StoredTensor]
@@ -160,6 +161,7 @@ private final class PartWriter: Sendable {
         let bytes: UnsafeMutableRawBufferPointer
     }
 
+    /// Guard of `@unchecked Sendable`: as with its room.
     private struct Finished: @unchecked Sendable {
         let room: Room
         let bytes: UnsafeRawBufferPointer
@@ -184,6 +186,8 @@ private final class PartWriter: Sendable {
 
     /// - Parameter make: returns the part's bytes, which lie in the room.
     func add(at offset: Int, _ make: (UnsafeMutableRawBufferPointer) -> UnsafeRawBufferPointer) {
+        // After an error there is no file.
+        guard error == nil else { return }
         rooms.wait()
         let room = state.withLock { $0.free.popLast() }
             ?? Room(bytes: UnsafeMutableRawBufferPointer.allocate(byteCount: roomBytes, alignment: 64))

@@ -137,7 +137,7 @@ final class TreeHash {
         }
     }
 
-    /// Of any data: eight whole leaves take the time of one.
+    /// Digests of leaves, of one piece of data or several: eight whole ones take the time of one.
     static func digest(_ leaves: some Sequence<Leaf>) {
         var pieces: [UnsafePointer<UInt8>?] = []
         var digests: [UnsafeMutablePointer<UInt8>?] = []
@@ -154,7 +154,7 @@ final class TreeHash {
         blake2b_256_equal(&digests, &pieces, pieces.count, leafBytes)
     }
 
-    /// Leaves that lie together, together.
+    /// Adjoining leaves as one range of bytes each.
     private static func runs(_ leaves: ArraySlice<Leaf>) -> [UnsafeRawBufferPointer] {
         var runs: [UnsafeRawBufferPointer] = []
         for leaf in leaves {

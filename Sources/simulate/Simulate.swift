@@ -27,8 +27,8 @@ struct Simulate: ParsableCommand {
     @Option(
         name: .long,
         help: """
-            small, brief (small with fewer heartbeats: the most seeds a second), wide (many workers), long (many \
-            steps) or vast (10,000 workers).
+            small, brief (short runs: the most seeds a second), wide (many workers), long (many steps) or vast \
+            (10,000 workers).
             """)
     var scenario = Scenario.Size.small
 

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct SimulationTests {
     private static let seeds: [(Scenario.Size, ClosedRange<UInt64>)] = [
-        (.brief, 1...280), (.small, 1...20), (.long, 1...8), (.wide, 1...12),
+        (.brief, 1...600), (.small, 1...40), (.long, 1...8), (.wide, 1...12),
     ]
 
     /// As many worlds at once as there are cores.

@@ -83,6 +83,7 @@ static inline int64_t matmul_bf16_tile_start(const matmul_bf16_kernel *kernel, i
 /// Packs weights w (N, K), rows `stride` apart: panels first_panel ≤ p < last_panel.
 void matmul_bf16_pack_weights(uint32_t *packed, const float *w, int64_t stride, int64_t n, int64_t k,
                               int64_t first_panel, int64_t last_panel);
+/// The same of bfloat16, past the caches: `packed` starts at a multiple of 64 bytes.
 void matmul_bf16_pack_weights_bf16(uint32_t *packed, const uint16_t *w, int64_t stride, int64_t n, int64_t k,
                                    int64_t first_panel, int64_t last_panel);
 

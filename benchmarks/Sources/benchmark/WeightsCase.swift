@@ -11,6 +11,7 @@ struct WeightsCase: ParsableCommand {
         discussion: """
             AdamW updates of the model on gradients of 64 sequences, bfloat16 snapshots. Local workers map the file; \
             remote ones fetch it over loopback TCP, by what differs and whole. Ready is: hash proved, weights packed. \
+            `again`: the file written a second time, into memory that the first one has just given back. \
             --peer: Ray, an object of the same bytes fetched and copied by 4 actors, of one node and of 4 nodes.
             """)
 
@@ -52,8 +53,8 @@ struct WeightsCase: ParsableCommand {
         }
         let contest = try Contest(contenders, rounds: options.roundCount)
         let seconds = [
-            "write", "compare", "apply", "verify", "pack", "local_ready", "tcp_difference_fetched",
-            "tcp_difference_ready", "tcp_whole_fetched", "tcp_whole_ready",
+            "write", "write_again", "compare", "apply", "verify", "pack", "local_ready", "local_ready_again",
+            "tcp_difference_fetched", "tcp_difference_ready", "tcp_whole_fetched", "tcp_whole_ready",
         ]
         let findings = [
             contest.finding("share_at_1e-6", unit: "% of the whole", .lowerIsBetter, scale: 100),
