@@ -223,7 +223,7 @@ package struct RunSession {
               \(program) sample \(directory.name)\(place)
                 talk to the trained model
               \(program) export \(directory.name) \(export)
-              \(program) start RECIPE --set verifier.shuffle=true --name control\(place)
+              \(program) start \(directory.shown)/recipe.yaml --set verifier.shuffle=true --name control\(place)
                 the same with rewards that say nothing
             """
     }

@@ -97,7 +97,7 @@ struct Chaos: ParsableCommand {
                 recipe: recipe, seed: seed, steps: steps ?? standard, lag: lag, overrides: overrides, keeps: keep)
         }
         if let coordinatorKills {
-            return try JournalJob(settings(steps: max(20, coordinatorKills)), kills: coordinatorKills).run()
+            return try JournalJob(settings(steps: max(20, coordinatorKills * 3 / 2)), kills: coordinatorKills).run()
         }
         if namespaces { return try NamespaceJob(settings(steps: 80)).run() }
         let kinds = try FaultKind.parse(faults)
