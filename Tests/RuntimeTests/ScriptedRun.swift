@@ -137,7 +137,7 @@ final class ScriptedWorker: Sendable {
     private let thread: NamedThread
     private let leave: WakePipe
 
-    init<Link: ClientLink & ~Copyable>(
+    init<Link: ClientLink & SendableMetatype & ~Copyable>(
         _ name: String, roles: [WorkerRole], process: Int32, folder: String, failures: Failures = Failures(0),
         makeLink: @escaping @Sendable () throws -> Link
     ) throws {
