@@ -43,7 +43,7 @@ def rounds(workers):
 
 
 quiet = dict(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-ray.init(num_cpus=options.workers, object_store_memory=STORE, **quiet)
+ray.init(address="local", num_cpus=options.workers, object_store_memory=STORE, **quiet)
 local = rounds([Worker.remote(len(weights)) for _ in range(options.workers)])
 ray.shutdown()
 
@@ -54,4 +54,6 @@ for number in range(options.workers):
 ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
 remote = rounds(
     [Worker.options(resources={f"place{number}": 1}).remote(len(weights)) for number in range(options.workers)])
+ray.shutdown()
+cluster.shutdown()
 publish({"local_ready": local, "tcp_whole_ready": remote, "tcp_difference_ready": remote})
