@@ -24,6 +24,45 @@ import Testing
         }
     }
 
+    /// As a learner multiplies with a large matrix: one packed part of its rows after another.
+    @Test(arguments: exactKernels.map(\.name))
+    func `a matrix in parts gives the bits of the whole one, forward and backward`(name: String) throws {
+        let kernel = try #require(exactKernels.first { $0.name == name })
+        var numbers = SeededNumbers(state: 34)
+        let threads = ThreadPool(threadCount: 3)
+        for (rows, outputs, inputs, part) in [(3, 70, 33, 32), (17, 4500, 40, 4098), (1, 45, 70, 10), (30, 64, 6, 2)] {
+            let w = numbers.floats(outputs * inputs, .ordinary)
+            let (x, dy) = (numbers.floats(rows * inputs, .ordinary), numbers.floats(rows * outputs, .ordinary))
+            let start = numbers.floats(rows * outputs, .ordinary)
+            let linear = ExactLinear(kernel: kernel, outputs: outputs, inputs: inputs)
+            let workspace = ExactWorkspace()
+            func packed(_ first: Int, _ count: Int, _ direction: PackedWeights.Direction) -> PackedWeights {
+                let weights = PackedWeights(outputs: count, inputs: inputs, direction: direction)
+                weights.update(from: Array(w[first * inputs..<(first + count) * inputs]), version: 1, threads: threads)
+                return weights
+            }
+            func results(_ part: Int) -> [[UInt32]] {
+                var y = [Float](repeating: .nan, count: rows * outputs)
+                var added = start
+                var dx = [Float](repeating: .nan, count: rows * inputs)
+                for first in stride(from: 0, to: outputs, by: part) {
+                    let count = min(part, outputs - first)
+                    let forward = packed(first, count, .forward)
+                    linear.forward(
+                        x, forward, from: first, into: &y, rows: rows, workspace: workspace, threads: threads)
+                    linear.forward(
+                        x, forward, from: first, into: &added, rows: rows, adding: true, workspace: workspace,
+                        threads: threads)
+                    linear.inputGradient(
+                        dy, packed(first, count, .backward), from: first, into: &dx, rows: rows, workspace: workspace,
+                        threads: threads)
+                }
+                return [y, added, dx].map { $0.map(\.bitPattern) }
+            }
+            #expect(results(part) == results(outputs), "\(rows), \(outputs), \(inputs) in parts of \(part)")
+        }
+    }
+
     @Test(arguments: exactKernels.map(\.name))
     func `the weight gradient adds the sum of each 512 rows in turn, on any number of threads`(name: String) throws {
         let kernel = try #require(exactKernels.first { $0.name == name })
