@@ -86,7 +86,7 @@ struct StrangerTests {
         }
         var limits = ControlClient.Limits()
         limits.sendWait = .milliseconds(300)
-        var plain = try ControlClient(ground.context, connect: server.addresses[0], limits: limits)
+        let plain = try ControlClient(ground.context, connect: server.addresses[0], limits: limits)
         _ = plain.send([3])
         // libzmq has ended it by now; this side closed it, so it stays in the table.
         let count = try table().count
