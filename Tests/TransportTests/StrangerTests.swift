@@ -5,7 +5,7 @@ import Testing
 
 @testable import Transport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(2)))
 struct StrangerTests {
     private func time(_ seconds: Double) -> MonotonicTime { .zero + .seconds(seconds) }
 
