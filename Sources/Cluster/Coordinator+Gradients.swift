@@ -47,8 +47,7 @@ extension Coordinator {
             guard membership[shared.leader]?.isReachable == true else { return }
             return start(.train(step: shared.step), on: shared.leader, of: parts, since: shared.startedAt)
         }
-        let grants = gradients.assign(
-            to: membership.members(at: membership.learners), at: now, leases: &leases)
+        let grants = gradients.assign(to: membership.members(at: membership.learners), at: now, leases: &leases)
         for grant in grants {
             sendGroups(of: shared.step, under: grant.lease, to: grant.worker)
             send(.gradient(lease: grant.lease, grant.assignment), toWorker: grant.worker)

@@ -54,16 +54,14 @@ extension Coordinator {
         for load in loads { sendPolicy(load.manifest, to: load.worker) }
         if !loads.isEmpty { fileWorkers() }
         let rolloutGrants = rollouts.assign(
-            to: membership, &index, except: reserved, at: now, leases: &leases,
-            manifest: publication.manifest(of:))
+            to: membership, &index, except: reserved, at: now, leases: &leases, manifest: publication.manifest(of:))
         for grant in rolloutGrants {
             changeGroup(grant.assignment.prompt.key) { [now] batch, _ in
                 batch.dispatchedAt = batch.dispatchedAt ?? now
             }
             send(.rollout(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }
-        let verificationGrants = verification.assign(
-            to: membership, &index, at: now, leases: &leases)
+        let verificationGrants = verification.assign(to: membership, &index, at: now, leases: &leases)
         for grant in verificationGrants {
             send(.verify(lease: grant.lease, grant.assignment), toWorker: grant.worker)
         }

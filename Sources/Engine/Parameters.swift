@@ -68,10 +68,10 @@ package final class Parameters {
         let rows = embeddingRows!
         let count = config.vocabularySize * config.hiddenSize
         snapshot.withBFloat16(from: layout.embedding, count: count) { numbers in
-            let parts = threads.threadCount * 4
-            threads.parallel(parts) { part in
-                let range = count * part / parts..<count * (part + 1) / parts
-                (rows + range.lowerBound).update(from: numbers + range.lowerBound, count: range.count)
+            let hidden = config.hiddenSize
+            threads.parallelRows(config.vocabularySize, width: hidden) { range in
+                let at = range.lowerBound * hidden
+                (rows + at).update(from: numbers + at, count: range.count * hidden)
             }
         }
     }

@@ -12,7 +12,7 @@ package final class MappedSnapshot {
     private let file: SafetensorsFile
     private let tensors: [StoredTensor]
     /// Of each tensor's first number: elements before it in the config's order, bytes before it in the file's data.
-    private let starts: [(element: Int, byte: Int)]
+    private let starts: [TensorStart]
     private let elementCount: Int
 
     /// - Parameter expected: refused when the weights' hash is another; nil takes any.
@@ -29,14 +29,9 @@ package final class MappedSnapshot {
         try Snapshot.check(weightsHash, expecting: expected, file: path)
         self.config = config
         self.file = file
-        var starts: [(element: Int, byte: Int)] = []
-        var next = (element: 0, byte: 0)
-        for tensor in tensors {
-            starts.append(next)
-            next = (next.element + tensor.shape.elementCount, next.byte + tensor.byteCount)
-        }
+        let (starts, end) = tensors.starts
         self.starts = starts
-        elementCount = next.element
+        elementCount = end.element
     }
 
     /// All tensors as float32, back to back in the config's order.

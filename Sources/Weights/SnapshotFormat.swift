@@ -9,6 +9,29 @@ struct StoredTensor {
     var byteCount: Int { shape.elementCount * format.bytesPerElement }
 }
 
+/// Where a tensor begins among others that lie back to back.
+struct TensorStart {
+    /// Numbers, bytes and `TreeHash` leaves of those before it.
+    var element = 0
+    var byte = 0
+    var leaf = 0
+}
+
+extension [StoredTensor] {
+    /// Of each tensor, and of what would follow the last one.
+    var starts: (each: [TensorStart], end: TensorStart) {
+        var each: [TensorStart] = []
+        var next = TensorStart()
+        for tensor in self {
+            each.append(next)
+            next.element += tensor.shape.elementCount
+            next.byte += tensor.byteCount
+            next.leaf += TreeHash.leafCount(tensor.byteCount)
+        }
+        return (each, next)
+    }
+}
+
 /// What of a policy's weights is kept between those who train and those who sample.
 package enum SnapshotFormat: String, Sendable, CaseIterable {
     /// Everything in float32.

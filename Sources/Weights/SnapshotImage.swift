@@ -16,8 +16,8 @@ struct SnapshotImage {
     private let tensors: [StoredTensor]
     private let values: UnsafeBufferPointer<Float>
     private let header: [UInt8]
-    /// Of each tensor: its first element in `values`, its first byte in the file.
-    private let starts: [(element: Int, byte: Int)]
+    private let starts: [TensorStart]
+    private let leafCount: Int
     let byteCount: Int
 
     /// - Parameter values: of all tensors, back to back.
@@ -25,24 +25,19 @@ struct SnapshotImage {
         self.tensors = tensors
         self.values = values
         header = SafetensorsWriter.header(tensors)
-        var starts: [(element: Int, byte: Int)] = []
-        var next = (element: 0, byte: header.count)
-        for tensor in tensors {
-            starts.append(next)
-            next = (next.element + tensor.shape.elementCount, next.byte + tensor.byteCount)
-        }
-        precondition(next.element == values.count, "\(values.count) numbers for \(next.element) elements")
+        let (starts, end) = tensors.starts
+        precondition(end.element == values.count, "\(values.count) numbers for \(end.element) elements")
         self.starts = starts
-        byteCount = next.byte
+        leafCount = end.leaf
+        byteCount = header.count + end.byte
     }
 
     /// - Returns: what the file is, and each tensor's hash in order.
     func write(
         to file: TemporaryFile, parallel: ParallelLoop = WeightsHash.concurrently
     ) throws(WeightsError) -> (blob: BlobReference, digests: [Digest]) {
-        let leafCounts = tensors.map { TreeHash.leafCount($0.byteCount) }
         var fileLeaves = [UInt8](repeating: 0, count: TreeHash.leafCount(byteCount) * TreeHash.digestBytes)
-        var tensorLeaves = [UInt8](repeating: 0, count: leafCounts.reduce(0, +) * TreeHash.digestBytes)
+        var tensorLeaves = [UInt8](repeating: 0, count: leafCount * TreeHash.digestBytes)
         let writer = PartWriter(file.place, roomBytes: Self.roomBytes)
         let overflowed = Atomic(false)
         fileLeaves.withUnsafeMutableBufferPointer { fileLeaves in
@@ -67,14 +62,8 @@ struct SnapshotImage {
             try TensorEncoder(tensors: tensors).encode(
                 file: file.path, values: TensorEncoder.backToBack(values), append: { _ in })
         }
-        var first = 0
-        let digests = zip(tensors, leafCounts).map { tensor, count in
-            let end = first + count * TreeHash.digestBytes
-            defer { first = end }
-            return TreeHash.combine(tensor.byteCount, tensorLeaves[first..<end])
-        }
-        let digest = TreeHash.combine(byteCount, fileLeaves[...])
-        return (BlobReference(digest: digest, byteCount: byteCount), digests)
+        let blob = BlobReference(digest: TreeHash.combine([byteCount], fileLeaves)[0], byteCount: byteCount)
+        return (blob, TreeHash.combine(tensors.map(\.byteCount), tensorLeaves))
     }
 
     private struct Part {
@@ -105,25 +94,22 @@ struct SnapshotImage {
         let bytes = UnsafeRawBufferPointer(start: origin + range.lowerBound, count: range.count)
         var leaves = TreeHash.Leaf.all(of: bytes, into: fileDigests + firstLeaf * TreeHash.digestBytes)
         var fits = true
-        var before = 0
         for (tensor, start) in zip(tensors, starts) {
-            let own = start.byte..<start.byte + tensor.byteCount
-            defer { before += TreeHash.leafCount(tensor.byteCount) }
+            let firstByte = header.count + start.byte
+            let own = firstByte..<firstByte + tensor.byteCount
             guard own.overlaps(range) else { continue }
-            // Leaves that begin in the range, and all of the tensor that they or the range need.
-            let first = (max(range.lowerBound, own.lowerBound) - own.lowerBound + TreeHash.leafBytes - 1)
-                / TreeHash.leafBytes
-            let last = (min(range.upperBound, own.upperBound) - own.lowerBound + TreeHash.leafBytes - 1)
-                / TreeHash.leafBytes
+            // Leaves that begin before the range, and before its end; the last of these may reach beyond it.
+            let common = own.clamped(to: range)
+            let first = TreeHash.leafCount(common.lowerBound - own.lowerBound)
+            let last = TreeHash.leafCount(common.upperBound - own.lowerBound)
             let end = min(own.lowerBound + last * TreeHash.leafBytes, own.upperBound)
-            let needed = max(range.lowerBound, own.lowerBound)..<max(end, min(range.upperBound, own.upperBound))
-            fits = encode(tensor, start, needed, origin) && fits
+            fits = encode(tensor, start, common.lowerBound..<end, origin) && fits
             guard first < last else { continue }
             let hashed = UnsafeRawBufferPointer(
                 start: origin + own.lowerBound + first * TreeHash.leafBytes,
                 count: end - own.lowerBound - first * TreeHash.leafBytes)
             leaves += TreeHash.Leaf.all(
-                of: hashed, into: tensorDigests + (before + first) * TreeHash.digestBytes)
+                of: hashed, into: tensorDigests + (start.leaf + first) * TreeHash.digestBytes)
         }
         return Part(bytes: bytes, leaves: leaves, fits: fits)
     }
@@ -131,15 +117,16 @@ struct SnapshotImage {
     /// Whole elements of a tensor that hold these bytes of the file.
     /// - Returns: whether all fit their format.
     private func encode(
-        _ tensor: StoredTensor, _ start: (element: Int, byte: Int), _ bytes: Range<Int>,
+        _ tensor: StoredTensor, _ start: TensorStart, _ bytes: Range<Int>,
         _ origin: UnsafeMutableRawPointer
     ) -> Bool {
         let size = tensor.format.bytesPerElement
-        let first = (bytes.lowerBound - start.byte) / size
-        let last = (bytes.upperBound - start.byte + size - 1) / size
+        let firstByte = header.count + start.byte
+        let first = (bytes.lowerBound - firstByte) / size
+        let last = (bytes.upperBound - firstByte + size - 1) / size
         let numbers = UnsafeBufferPointer(rebasing: values[start.element + first..<start.element + last])
         let out = UnsafeMutableRawBufferPointer(
-            start: origin + start.byte + first * size, count: numbers.count * size)
+            start: origin + firstByte + first * size, count: numbers.count * size)
         return tensor.format.encode(numbers, into: out) == 0
     }
 }

@@ -77,12 +77,16 @@ final class TreeHash {
         _ pieces: [UnsafeRawBufferPointer], parallel: ParallelLoop,
         hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
     ) -> [Digest] {
-        let digests = leafDigests(pieces, parallel: parallel, hashed: hashed)
+        combine(pieces.map(\.count), leafDigests(pieces, parallel: parallel, hashed: hashed))
+    }
+
+    /// Of several pieces of data, from the digests of all their leaves in order.
+    static func combine(_ byteCounts: [Int], _ digests: [UInt8]) -> [Digest] {
         var start = 0
-        return pieces.map { piece in
-            let end = start + leafCount(piece.count) * digestBytes
+        return byteCounts.map { count in
+            let end = start + leafCount(count) * digestBytes
             defer { start = end }
-            return combine(piece.count, digests[start..<end])
+            return combine(count, digests[start..<end])
         }
     }
 
@@ -187,7 +191,7 @@ final class TreeHash {
         }
     }
 
-    static func combine(_ byteCount: Int, _ leaves: ArraySlice<UInt8>) -> Digest {
+    private static func combine(_ byteCount: Int, _ leaves: ArraySlice<UInt8>) -> Digest {
         let hash = Blake2b()
         var length: [UInt8] = []
         length.append(littleEndian: UInt64(byteCount))

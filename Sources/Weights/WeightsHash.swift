@@ -28,13 +28,11 @@ package enum WeightsHash {
         tensors: [StoredTensor], bytes: UnsafeRawBufferPointer, parallel: ParallelLoop,
         hashed: @escaping @Sendable (UnsafeRawBufferPointer) -> Void = { _ in }
     ) -> Digest {
-        var slices: [Range<Int>] = []
-        for tensor in tensors {
-            let start = slices.last?.upperBound ?? 0
-            slices.append(start..<start + tensor.byteCount)
+        let (starts, end) = tensors.starts
+        precondition(end.byte == bytes.count, "\(bytes.count) bytes are not these tensors")
+        let pieces = zip(tensors, starts).map { tensor, start in
+            UnsafeRawBufferPointer(rebasing: bytes[start.byte..<start.byte + tensor.byteCount])
         }
-        precondition(slices.last?.upperBound ?? 0 == bytes.count, "\(bytes.count) bytes are not these tensors")
-        let pieces = slices.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
         return combine(tensors: tensors, digests: TreeHash.hash(pieces, parallel: parallel, hashed: hashed))
     }
 
