@@ -116,17 +116,7 @@ package final class RunShell: CoordinatorShell {
 
     /// Writes what a killed coordinator had stored and not yet said. Once, before anything else is reported.
     package func reportUnsaid() throws {
-        let (steps, evaluations) = try metrics.missing(of: store.stepMetrics(), store.evaluations())
-        for step in Set(steps.map(\.step)).union(evaluations.map(\.step)).sorted() {
-            for metrics in steps where metrics.step == step {
-                try self.metrics.append(metrics)
-                try tensorBoard.append(metrics)
-            }
-            for evaluation in evaluations where evaluation.step == step {
-                try metrics.append(evaluation)
-                try tensorBoard.append(evaluation)
-            }
-        }
+        try UnsaidReports.write(from: store, to: metrics, tensorBoard)
     }
 
     package func forgetBlobs(before version: PolicyVersion) {

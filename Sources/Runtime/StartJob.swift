@@ -68,6 +68,7 @@ package struct StartJob {
         let store = try RunStore(reading: directory.store)
         guard case .completed(let step)? = try store.outcome() else { return nil }
         if resume, stepCount > step { return nil }
+        try UnsaidReports.write(ofComplete: directory)
         Output.line(
             "The run `\(directory.name)` is complete: give it more steps (--resume --set schedule.steps=N), "
                 + "or start it again under another --name.")

@@ -55,6 +55,22 @@ struct AbsenceTests {
         #expect(!log.contains("warning"), "\(log)")
     }
 
+    /// As when its coordinator was killed between storing that the run is over and writing its last evaluation down.
+    @Test func `a complete run that did not say all it knows says it when it is started again`() throws {
+        let ground = try Ground()
+        #expect(try ground.run("coordinator", ground.tiny("told", ["--set", "schedule.steps=2"])).status == 0)
+        let path = ground.file("told", "metrics.jsonl")
+        let told = try String(contentsOfFile: path, encoding: .utf8)
+        let lines = told.split(separator: "\n")
+        #expect(lines.count > 3)
+        try lines.dropLast().map { $0 + "\n" }.joined().write(toFile: path, atomically: true, encoding: .utf8)
+        for _ in 0..<2 {
+            let again = try ground.run("coordinator", ground.tiny("told", ["--set", "schedule.steps=2", "--resume"]))
+            #expect(again.status == 0 && again.output.contains("is complete"), "\(again.output) \(again.errors)")
+            #expect(try String(contentsOfFile: path, encoding: .utf8) == told)
+        }
+    }
+
     @Test func `a complete run goes on when it is given more steps, and refuses other changes`() throws {
         let ground = try Ground()
         #expect(try ground.run("coordinator", ground.tiny("more", ["--set", "schedule.steps=4"])).status == 0)
