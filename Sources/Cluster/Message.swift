@@ -28,7 +28,8 @@ package enum Message: Equatable, Sendable {
     case goodbye(reason: String)
 
     // coordinator → worker
-    case welcome(Welcome)
+    /// Once a connection, and far larger than the others: a value of this type is copied often.
+    indirect case welcome(Welcome)
     case refused(reason: String)
     /// Fetch, verify and serve this policy (rollout), or train from it (learner; with the optimizer state if it has
     /// one).
@@ -98,7 +99,7 @@ package struct ProtocolVersion: Equatable, Sendable {
         self.major = major
         self.minor = minor
     }
-    package static let current = ProtocolVersion(major: 1, minor: 0)
+    package static let current = ProtocolVersion(major: 1, minor: 1)
 }
 
 package struct Welcome: Equatable, Sendable {

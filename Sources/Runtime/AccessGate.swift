@@ -20,6 +20,7 @@ package final class AccessGate {
     private var nextLook = MonotonicTime.zero
     private var nextSighting = MonotonicTime.zero
     private var strangers = StrangerWatch(after: [])
+    private let ended = EndedConnections()
     /// Where strangers can knock.
     private var doors: [Address] = []
     /// Questions about keys since the table of connections was read.
@@ -91,9 +92,10 @@ package final class AccessGate {
     }
 
     private func watch(at now: MonotonicTime) {
-        // In this order: who is asked about has come before.
+        // In this order.
         asked.merge(gatekeeper.takeAsked()) { $0 + $1 }
-        guard let connections = TCPTable.connections(at: doors) else { return }
+        guard let present = TCPTable.connections(at: doors) else { return }
+        let connections = present.union(ended?.take(at: doors) ?? [])
         for (address, count) in strangers.look(connections, asked: asked, at: now) {
             let text = "a connection from \(address) ended without proving a key: a port scan, another program, a "
                 + "worker without encryption or of another run, or a broken connection"

@@ -17,6 +17,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private var commit = GroupCommit()
     private let commits: CommitThread
     private var connections = PeerConnections()
+    private var outbox = Outbox()
     /// What is read of connections that did not say hello yet, together: those without a key, and those with one.
     private var strangers = RateBudget(burst: 4096, perSecond: 1024)
     private var newcomers = RateBudget(burst: 16_384, perSecond: 4096)
@@ -48,10 +49,12 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         var tended: MonotonicTime?
         while true {
             drainPending()
+            deliver()
             takeCommit(isWaiting: false)
             startCommit()
             // A run's end waits for everything before it.
             if let outcome {
+                deliverAll()
                 shell.observe(core, at: .now)
                 return outcome
             }
@@ -67,9 +70,10 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 nextTending = now + .milliseconds(5)
             }
             startCommit()
+            deliver()
             if outcome != nil || !pending.isEmpty { continue }
-            let deadline = [core.nextDeadline, isTending ? tended : nextTending, nextLook].compactMap { $0 }.min()
-                ?? nextLook
+            let deadlines = [core.nextDeadline, isTending ? tended : nextTending, nextLook, outbox.deadline]
+            let deadline = deadlines.compactMap { $0 }.min() ?? nextLook
             _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             let signals = Signals.received
             if signals > signalsSeen {
@@ -88,6 +92,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         for process in shell.takeEndedProcesses() {
             guard let peer = localPeers.removeValue(forKey: process) else { continue }
             handle(.ended(peer))
+            outbox.forget(peer)
             connections[peer] = nil
         }
         for key in shell.takeRevokedKeys() { withdraw(key) }
@@ -137,30 +142,27 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         guard !connection.isRefused else { return }
         connection.lastHeard = now
         if isKnown {
-            let isWithin = connection.budget.take(at: now)
-            if !isWithin { connection.budget.grant(PeerConnection.burst) }
-            connections[peer] = connection
-            guard isWithin else { return handle(.misbehaved(peer, reason: "sent more than it was asked for")) }
+            guard take(1, of: &connection, peer, at: now) else { return }
         } else if key == nil ? !strangers.take(at: now) : !newcomers.take(at: now) {
             return refusals.add("strangers say more than can be read; some of it was dropped", at: now)
         }
         let limit = isKnown ? WireLimits.maximumPayloadBytes : WireLimits.payloadBytesBeforeAdmission
         do throws(WireError) {
             let received = try connection.conversation.open(frame, payloadLimitBytes: limit)
-            if case .hello(let hello) = received.message {
+            if case .hello(let hello)? = received.messages.first {
                 if let objection = shell.objection(to: hello, key: key) {
                     return refuse(peer, connection, objection)
                 }
                 if key == nil, hello.host == host { localPeers[hello.processIdentifier] = peer }
             } else if !isKnown {
                 // Nothing is kept of it: it is to make its socket anew and say hello over that one.
-                if case .goodbye = received.message { return }
+                if case .goodbye? = received.messages.last { return }
                 let answer = connection.conversation.seal(.refused(reason: Coordinator.unknownConnection))
                 // If it does not arrive, the worker hears nothing and makes its socket anew all the same.
                 _ = link.send(answer, to: peer)
                 return
             }
-            connections[peer] = connection
+            guard take(received.messages.count - 1, of: &connection, peer, at: now) else { return }
             if received.missed > 0 {
                 let worker = core.name(of: peer)
                 let who = worker.map { "`\($0)`" } ?? "\(peer)"
@@ -168,10 +170,27 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 let text = "\(what) from \(who) did not arrive; leases make that good"
                 shell.note(Note(.warning, text, worker: worker))
             }
-            perform(core.handle(.received(received.message, from: peer), at: now, isMoreComing: true))
+            for message in received.messages {
+                perform(core.handle(.received(message, from: peer), at: now, isMoreComing: true))
+                drainPending()
+                if outcome != nil || connections[peer]?.isRefused == true { return }
+            }
         } catch {
             drop(error, from: peer, connection, isKnown: isKnown)
         }
+    }
+
+    /// Keeps the connection, less so many messages of its budget.
+    /// - Returns: false, and a strike, if there were not so many left.
+    private mutating func take(
+        _ count: Int, of connection: inout PeerConnection, _ peer: PeerIdentifier, at now: MonotonicTime
+    ) -> Bool {
+        let isWithin = connection.budget.take(count, at: now)
+        // One strike for all of them.
+        if !isWithin { connection.budget.grant(PeerConnection.burst) }
+        connections[peer] = connection
+        if !isWithin { handle(.misbehaved(peer, reason: "sent more than it was asked for")) }
+        return isWithin
     }
 
     /// Damage on the way and frames of an earlier connection are nobody's fault; what is no message is.
@@ -196,6 +215,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     /// Says why not, and hears nothing more over this connection.
     private mutating func refuse(_ peer: PeerIdentifier, _ connection: PeerConnection, _ reason: String) {
         var connection = connection
+        outbox.forget(peer)
         refusals.add("refused: \(reason)", at: .now)
         // If it does not arrive, the worker hears nothing and asks again.
         _ = link.send(connection.conversation.seal(.refused(reason: reason)), to: peer)
@@ -207,6 +227,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func withdraw(_ key: PublicKey) {
         for peer in connections.peers(with: key) {
             guard var connection = connections[peer], !connection.isRefused else { continue }
+            outbox.forget(peer)
             let reason = "the admission of this worker was revoked; it needs a new invitation"
             _ = link.send(connection.conversation.seal(.shutdown(reason: reason)), to: peer)
             connection.isRefused = true
@@ -247,8 +268,35 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             }
         }
         if commit.isFull {
+            deliver()
             takeCommit(isWaiting: true)
             startCommit()
+        }
+    }
+
+    /// Sends what the last turn had to say.
+    private mutating func deliver() {
+        for (peer, messages) in outbox.take(at: .now) { deliver(messages, to: peer) }
+    }
+
+    /// Sends also what could wait.
+    private mutating func deliverAll() {
+        for (peer, messages) in outbox.takeAll() { deliver(messages, to: peer) }
+    }
+
+    private func connection(to peer: PeerIdentifier) -> PeerConnection {
+        connections[peer] ?? PeerConnection(conversation: .coordinator(run: runName), key: nil, lastHeard: .now)
+    }
+
+    private mutating func deliver(_ messages: [Message], to peer: PeerIdentifier) {
+        var connection = connection(to: peer)
+        connection.budget.grant(PeerConnection.perMessageSent * messages.count)
+        let frames = connection.conversation.seal(messages)
+        connections[peer] = connection
+        // A peer that lets a full queue pile up is as good as gone: its leases go to others.
+        guard frames.allSatisfy({ link.send($0, to: peer) == .sent }) else {
+            connections[peer] = nil
+            return pending.append(.disconnected(peer))
         }
     }
 
@@ -286,6 +334,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         while !commit.isIdle {
             let failureCount = failureCount
             startCommit()
+            deliver()
             takeCommit(isWaiting: true)
             if self.failureCount > failureCount { return false }
         }
@@ -302,19 +351,12 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: Effect) throws {
         switch effect {
         case .send(let message, let peer):
-            var connection =
-                connections[peer]
-                ?? PeerConnection(conversation: .coordinator(run: runName), key: nil, lastHeard: .now)
-            let frame = connection.conversation.seal(message)
-            connection.budget.grant(PeerConnection.perFrameSent)
+            outbox.add(message, to: peer, at: .now)
             // A worker that is refused makes its socket anew before it says anything else.
-            if case .refused = message { connection.isRefused = true }
+            guard case .refused = message else { return }
+            var connection = connection(to: peer)
+            connection.isRefused = true
             connections[peer] = connection
-            // A peer that lets a full queue pile up is as good as gone: its leases go to others.
-            if link.send(frame, to: peer) != .sent {
-                connections[peer] = nil
-                pending.append(.disconnected(peer))
-            }
         case .persist:
             preconditionFailure("records are collected before")
         case .drawPrompts(let purpose, let step, let ordinals, let position):

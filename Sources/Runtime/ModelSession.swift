@@ -22,6 +22,8 @@ package final class ModelSession {
     private var worker: PeerIdentifier?
     private var nextLease: UInt64 = 1
     private var conversation = Conversation.coordinator(run: "session")
+    /// What has arrived and was not looked at yet.
+    private var received: [(Message, from: PeerIdentifier)] = []
     private var closed = false
 
     /// - Parameter options: what the worker is welcomed with; its verifier and algorithm are not used.
@@ -140,28 +142,38 @@ package final class ModelSession {
         return message
     }
 
+    /// The next message that is not about joining, of those that have arrived.
+    private func nextReceived() throws -> Message? {
+        while !received.isEmpty {
+            let (message, peer) = received.removeFirst()
+            switch message {
+            case .hello:
+                worker = peer
+                send(.welcome(welcome), to: peer)
+                send(.policy(manifest), to: peer)
+            case .heartbeat: send(.acknowledge(lease: LeaseIdentifier(0)), to: peer)
+            case .policyFailed(_, let reason): throw RuntimeError("the worker cannot load the model: \(reason)")
+            case .goodbye(let reason): throw RuntimeError("the local worker left: \(reason)")
+            case .rolloutResult(let lease, _, _), .scoreResult(let lease, _):
+                send(.acknowledge(lease: lease), to: peer)
+                return message
+            default: return message
+            }
+        }
+        return nil
+    }
+
     /// The next message that is not about joining; nil when `stop` says so.
     private func next(until stop: () -> Bool) throws -> Message? {
         while true {
             if stop() { return nil }
+            if let message = try nextReceived() { return message }
             while let arrival = link.receive() {
                 guard case .frame(let frame, let peer, _) = arrival else { continue }
                 // Another connection (the worker restarted) begins another conversation.
                 if peer != worker { conversation = .coordinator(run: "session") }
-                let message = try conversation.open(frame).message
-                switch message {
-                case .hello:
-                    worker = peer
-                    send(.welcome(welcome), to: peer)
-                    send(.policy(manifest), to: peer)
-                case .heartbeat: send(.acknowledge(lease: LeaseIdentifier(0)), to: peer)
-                case .policyFailed(_, let reason): throw RuntimeError("the worker cannot load the model: \(reason)")
-                case .goodbye(let reason): throw RuntimeError("the local worker left: \(reason)")
-                case .rolloutResult(let lease, _, _), .scoreResult(let lease, _):
-                    send(.acknowledge(lease: lease), to: peer)
-                    return message
-                default: return message
-                }
+                received += try conversation.open(frame).messages.map { ($0, from: peer) }
+                if let message = try nextReceived() { return message }
             }
             try workers.reap(now: .now)
             if let note = workers.takeNotes().first { throw RuntimeError(note) }

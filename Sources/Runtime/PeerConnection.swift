@@ -6,11 +6,11 @@ import Transport
 import Wire
 
 struct PeerConnection {
-    /// Frames in a row, and per second after that. Each frame sent to the peer allows two more: an honest worker
+    /// Messages in a row, and per second after that. Each message sent to the peer allows two more: an honest worker
     /// answers, and repeats after a reconnection what it holds.
     static let burst = 2000
     static let perSecond = 100
-    static let perFrameSent = 2
+    static let perMessageSent = 2
 
     var conversation: Conversation
     /// What the connection proved; nil without encryption.

@@ -18,6 +18,8 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
     private let log: (Note) -> Void
     /// Begun anew with every socket.
     private var conversation = WorkerLoop.freshConversation()
+    /// What this turn has to say: one frame, where the coordinator knows such.
+    private var outgoing: [Message] = []
     private var recreateAt: MonotonicTime?
     private var exit: (reason: String, failure: Bool)?
     private var signalsSeen = 0
@@ -54,6 +56,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             let now = MonotonicTime.now
             // Once a second at least, to look whether the parent still lives.
             let deadline = [core.nextDeadline, recreateAt, now + .seconds(1)].compactMap { $0 }.min() ?? now
+            deliver()
             _ = link.wait(timeout: max(.zero, deadline - now), wake: wake)
             if let parent, getppid() != parent { handle(.leave(reason: "the coordinator's process is gone")) }
             if Signals.received > signalsSeen {
@@ -65,20 +68,30 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
             let later = MonotonicTime.now
             if let due = recreateAt, later >= due {
                 recreateAt = nil
+                deliver()
                 recreate()
                 conversation = WorkerLoop.freshConversation()
                 handle(.connected)
             }
             if let due = core.nextDeadline, MonotonicTime.now >= due { handle(.tick) }
         }
+        deliver()
         return !(exit?.failure ?? false)
+    }
+
+    private mutating func deliver() {
+        guard !outgoing.isEmpty else { return }
+        for frame in conversation.seal(outgoing) where link.send(frame) != .sent {
+            log(Note(.debug, "the coordinator cannot be reached; it is tried again"))
+        }
+        outgoing.removeAll(keepingCapacity: true)
     }
 
     private mutating func receiveAll() {
         for _ in 0..<1024 {
             guard exit == nil, let frame = link.receive() else { return }
             do throws(WireError) {
-                handle(.received(try conversation.open(frame).message))
+                for message in try conversation.open(frame).messages where exit == nil { handle(.received(message)) }
             } catch {
                 // Trying again would not help.
                 if case .version = error.kind { return exit = ("refused: \(error)", true) }
@@ -184,10 +197,7 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
 
     private mutating func perform(_ effect: WorkerEffect) {
         switch effect {
-        case .send(let message):
-            if link.send(conversation.seal(message)) != .sent {
-                log(Note(.debug, "the coordinator cannot be reached; it is tried again"))
-            }
+        case .send(let message): outgoing.append(message)
         case .recreateSocket(let pause): recreateAt = MonotonicTime.now + pause
         case .configure(let welcome):
             configurations += 1

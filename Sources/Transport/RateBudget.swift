@@ -16,12 +16,12 @@ package struct RateBudget: Equatable, Sendable {
         left = Double(burst)
     }
 
-    /// - Returns: whether there was one left.
-    package mutating func take(at now: MonotonicTime) -> Bool {
+    /// - Returns: whether there were so many left; if not, none is taken.
+    package mutating func take(_ count: Int = 1, at now: MonotonicTime) -> Bool {
         if let filledAt, now > filledAt { left = min(burst, left + (now - filledAt).inSeconds * perSecond) }
         filledAt = max(filledAt ?? now, now)
-        guard left >= 1 else { return false }
-        left -= 1
+        guard left >= Double(count) else { return false }
+        left -= Double(count)
         return true
     }
 

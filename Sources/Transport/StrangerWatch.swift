@@ -3,9 +3,8 @@
 import Rollouts
 
 /// libzmq ends such connections by itself and says so only to socket monitors, which must not be attached (PROTOCOL.md,
-/// section 3). But the kernel's table shows who came, and the gatekeeper is asked about everybody who proved a key: the
-/// difference is the strangers. What comes and goes between two looks is missed, unless this side closed it having read
-/// all of it: then it stays in the table for a minute.
+/// section 3). But the kernel's table shows who came, `EndedConnections` who came and went between two looks at it, and
+/// the gatekeeper is asked about everybody who proved a key: the difference is the strangers.
 package struct StrangerWatch: Sendable {
     /// Longer than a handshake may take (10 s), and than one may wait for its turn when thousands come at once.
     package static let patience = Duration.seconds(30)
@@ -18,7 +17,8 @@ package struct StrangerWatch: Sendable {
     package init(after connections: Set<TCPConnection>) { known = connections }
 
     /// - Parameters:
-    ///   - connections: all there are, looked up after `asked` was taken: who is asked about has come before.
+    ///   - connections: all there are, looked up after `asked` was taken: who is asked about has come before; and then
+    ///     those that have ended since the last look: an end that is told of later belongs to one that was there.
     ///   - asked: how many questions about keys there were since the last look, by address.
     /// - Returns: addresses, ascending, and how many of their connections ended without a key.
     package mutating func look(

@@ -24,12 +24,15 @@ package enum TCPTable {
         // Where IPv6 is switched off there is no such table.
         var found = connections(in: rows, at: ports)
         found += connections(in: contents("/proc/self/net/tcp6") ?? [], at: ports)
-        return Set(found.filter { connection in addresses.contains { isOf($0, connection) } })
+        return Set(found.filter { isOf(addresses, $0) })
     }
 
-    private static func isOf(_ address: Address, _ connection: TCPConnection) -> Bool {
-        guard case .tcp(let host, let port) = address, port == connection.localPort else { return false }
-        return ["*", "0.0.0.0", "::"].contains(host) || plain(host) == connection.localAddress
+    /// Whether the connection came in at one of them.
+    static func isOf(_ addresses: [Address], _ connection: TCPConnection) -> Bool {
+        addresses.contains { address in
+            guard case .tcp(let host, let port) = address, port == connection.localPort else { return false }
+            return ["*", "0.0.0.0", "::"].contains(host) || plain(host) == connection.localAddress
+        }
     }
 
     /// An address as libzmq or the kernel's table has it, written one way.
@@ -72,9 +75,16 @@ package enum TCPTable {
             guard let word = number(digits[start..<start + 8], UInt32.self) else { return nil }
             words.append(word)
         }
+        let bytes = words.withUnsafeBytes { Array($0) }
+        return address(bytes[...], family: words.count == 1 ? AF_INET : AF_INET6)
+    }
+
+    /// - Parameter bytes: in network order; of an IPv4 address the first four count.
+    /// - Returns: the address in numbers, an IPv4 one inside an IPv6 one as IPv4.
+    static func address(_ bytes: ArraySlice<UInt8>, family: Int32) -> String? {
+        guard bytes.count >= (family == AF_INET ? 4 : 16) else { return nil }
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        let family = words.count == 1 ? AF_INET : AF_INET6
-        guard inet_ntop(family, words, &text, socklen_t(text.count)) != nil else { return nil }
+        guard inet_ntop(family, Array(bytes), &text, socklen_t(text.count)) != nil else { return nil }
         return plain(String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
     }
 

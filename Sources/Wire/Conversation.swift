@@ -13,7 +13,8 @@ import Cluster
 /// and a result without an acknowledgement is sent again.
 package struct Conversation: Equatable, Sendable {
     package struct Received: Equatable, Sendable {
-        package var message: Message
+        /// In the order in which they were said; never none.
+        package var messages: [Message]
         /// Frames that the other side sent before this one and that never came.
         package var missed: UInt64
     }
@@ -27,6 +28,8 @@ package struct Conversation: Equatable, Sendable {
     /// The highest of our frames that the other side is known to have received.
     package private(set) var acknowledged: UInt64 = 0
     private let isWorker: Bool
+    /// Whether the other side has shown, in a frame, a version that knows several messages in one.
+    private var readsBundles = false
 
     /// - Parameter epoch: random, not 0, new for each connection.
     package static func worker(epoch: UInt64) -> Conversation {
@@ -45,9 +48,19 @@ package struct Conversation: Equatable, Sendable {
     }
 
     package mutating func seal(_ message: Message) -> [UInt8] {
+        Envelope.seal(message, header: nextHeader(flags: 0))
+    }
+
+    /// - Returns: as few frames as the other side understands, to be sent in order.
+    package mutating func seal(_ messages: [Message]) -> [[UInt8]] {
+        guard readsBundles, messages.count > 1 else { return messages.map { seal($0) } }
+        return MessageBundle.seal(messages) { nextHeader(flags: $0) }
+    }
+
+    private mutating func nextHeader(flags: UInt32) -> Envelope.Header {
         lastSent += 1
-        return Envelope.seal(
-            message, header: Envelope.Header(run: run, epoch: epoch, sequence: lastSent, acknowledged: lastReceived))
+        return Envelope.Header(
+            flags: flags, run: run, epoch: epoch, sequence: lastSent, acknowledged: lastReceived)
     }
 
     /// An error leaves everything as it was: drop the frame and count a strike against the peer.
@@ -61,15 +74,17 @@ package struct Conversation: Equatable, Sendable {
         guard header.sequence > lastReceived else {
             throw WireError(.stray, "sequence", expected: "more than \(lastReceived)", found: "\(header.sequence)")
         }
-        let message = try WireCodec.decode(frame[payload])
-        try checkRun(header.run, message)
+        let isBundle = header.flags & Envelope.severalMessages != 0
+        let messages = isBundle ? try MessageBundle.open(frame[payload]) : [try WireCodec.decode(frame[payload])]
+        try checkRun(header.run, messages)
         run = header.run == 0 ? run : header.run
         epoch = header.epoch
         let missed = header.sequence - lastReceived - 1
         lastReceived = header.sequence
+        readsBundles = header.version.minor >= 1
         // A side that restarted has sent less than its predecessor, whom the other side acknowledges.
         acknowledged = max(acknowledged, min(header.acknowledged, lastSent))
-        return Received(message: message, missed: missed)
+        return Received(messages: messages, missed: missed)
     }
 
     /// Whoever has spoken our version does not change it within a connection: then it is bytes that are damaged, which
@@ -86,11 +101,11 @@ package struct Conversation: Equatable, Sendable {
         }
     }
 
-    private func checkRun(_ found: UInt64, _ message: Message) throws(WireError) {
+    private func checkRun(_ found: UInt64, _ messages: [Message]) throws(WireError) {
         if found == run && found != 0 { return }
         // Only a worker that says hello may not know the run, and only it may learn it.
         if isWorker, run == 0, found != 0 { return }
-        if !isWorker, found == 0, case .hello = message { return }
+        if !isWorker, found == 0, case .hello? = messages.first { return }
         throw WireError(
             .stray, "run", expected: String(run, radix: 16), found: String(found, radix: 16) + " (of another run)")
     }

@@ -13,12 +13,14 @@ package enum Envelope {
     package static let headerBytes = 64
     private static let magic: UInt32 = 0x4B4F_4F52
     private static let checksumOffset = 60
+    /// The payload is a `MessageBundle`, not one message. Since version 1.1.
+    package static let severalMessages: UInt32 = 1
     /// The lower flags change a frame's meaning: one that is not known here refuses it. The upper ones may be ignored.
-    private static let criticalFlags: UInt32 = 0x0000_FFFF
+    private static let criticalFlags: UInt32 = 0x0000_FFFF & ~severalMessages
 
     package struct Header: Equatable, Sendable {
         package var version: ProtocolVersion
-        /// Version 1.0 defines none: zero.
+        /// `severalMessages` or none.
         package var flags: UInt32
         /// `Envelope.runIdentifier` of the run's name; 0 in a hello, whose sender does not know the run.
         package var run: UInt64
@@ -65,7 +67,7 @@ package enum Envelope {
     }
 
     /// Writes the header in front of a payload that lies in its place.
-    private static func seal(_ frame: UnsafeMutableRawBufferPointer, _ header: Header) {
+    static func seal(_ frame: UnsafeMutableRawBufferPointer, _ header: Header) {
         let payloadBytes = frame.count - headerBytes
         precondition(
             payloadBytes <= Int(UInt32.max), "Envelope: a payload of \(payloadBytes) bytes has no length field")
@@ -134,7 +136,7 @@ package enum Envelope {
         }
         let flags = frame.load32(8)
         guard flags & criticalFlags == 0 else {
-            throw WireError(.envelope, "flags", expected: "none below bit 16", found: String(flags, radix: 16))
+            throw WireError(.envelope, "flags", expected: "none of bits 1 to 15", found: String(flags, radix: 16))
         }
         guard frame.load64(48) == 0, frame.load32(56) == 0 else {
             throw WireError(.envelope, "bytes 48 to 59", expected: "zero", found: "other bytes")

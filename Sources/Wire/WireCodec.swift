@@ -13,14 +13,30 @@ package enum WireCodec {
     static func encode(
         _ message: Message, headroomBytes: Int, finish: (UnsafeMutableRawBufferPointer) -> Void
     ) -> [UInt8] {
-        let arena = EncodingArena()
-        return withExtendedLifetime(arena) {
-            let root = arena.message(message)
-            let size = rookery__message__get_packed_size(root)
-            return [UInt8](unsafeUninitializedCapacity: headroomBytes + size) { buffer, count in
-                // A message is never empty: it has the tag of its body.
-                count = headroomBytes + rookery__message__pack(root, buffer.baseAddress! + headroomBytes)
-                finish(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]))
+        let packable = PackableMessage(message)
+        return [UInt8](unsafeUninitializedCapacity: headroomBytes + packable.byteCount) { buffer, count in
+            let bytes = UnsafeMutableRawBufferPointer(buffer)
+            count = headroomBytes + packable.pack(UnsafeMutableRawBufferPointer(rebasing: bytes[headroomBytes...]))
+            finish(UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]))
+        }
+    }
+
+    /// One outgoing message as C structures.
+    struct PackableMessage {
+        private let arena = EncodingArena()
+        private let root: UnsafeMutablePointer<Rookery__Message>
+        let byteCount: Int
+
+        init(_ message: Message) {
+            root = arena.message(message)
+            byteCount = rookery__message__get_packed_size(root)
+        }
+
+        /// - Parameter place: at least `byteCount` bytes. A message is never empty: it has the tag of its body.
+        /// - Returns: how many were written: `byteCount`.
+        func pack(_ place: UnsafeMutableRawBufferPointer) -> Int {
+            withExtendedLifetime(arena) {
+                rookery__message__pack(root, place.baseAddress!.assumingMemoryBound(to: UInt8.self))
             }
         }
     }

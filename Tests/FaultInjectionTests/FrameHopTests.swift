@@ -35,7 +35,7 @@ import Wire
                 do {
                     let received = try receiver.open(frame)
                     missed += received.missed
-                    if case .goodbye(let reason) = received.message { words.append(reason) }
+                    if case .goodbye(let reason)? = received.messages.first { words.append(reason) }
                 } catch {
                     words.append("!")
                 }

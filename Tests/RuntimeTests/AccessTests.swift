@@ -247,6 +247,22 @@ struct HostilePeerTests {
         #expect(shell.notes.contains { $0.hasPrefix("`flood` sent more than it was asked for (strike 1 of 3)") })
     }
 
+    @Test func `many messages in few frames are as many`() throws {
+        var conversation = Conversation.worker(epoch: 81)
+        let greeting = conversation.seal(.hello(hello("flood")))
+        // As after an answer: only then does a worker know that it may.
+        var coordinator = Conversation.coordinator(run: "scripted")
+        _ = try coordinator.open(greeting)
+        _ = try conversation.open(coordinator.seal(.acknowledge(lease: LeaseIdentifier(0))))
+        let beats = [Message](repeating: .heartbeat(progress: []), count: 1000)
+        let frames = (0..<9).flatMap { _ in conversation.seal(beats) }
+        #expect(frames.count == 9)
+        let shell = ScriptedShell()
+        let (outcome, _) = try run(shell, beside: [[greeting] + frames])
+        #expect(outcome == .completed(step: 3))
+        #expect(shell.notes.contains { $0.hasPrefix("`flood` sent more than it was asked for (strike 1 of 3)") })
+    }
+
     @Test func `another protocol version is refused with both versions named, in one line`() throws {
         var conversation = Conversation.worker(epoch: 79)
         var frame = conversation.seal(.hello(hello("old")))
@@ -254,7 +270,7 @@ struct HostilePeerTests {
         let shell = ScriptedShell()
         let (outcome, heard) = try run(shell, beside: [[frame, frame, frame]])
         #expect(outcome == .completed(step: 3))
-        let lines = shell.notes.filter { $0.contains("protocol 2.0, this coordinator 1.0") }
+        let lines = shell.notes.filter { $0.contains("protocol 2.1, this coordinator 1.1") }
         #expect(lines.count == 1, "\(shell.notes)")
         var reader = Conversation.worker(epoch: 79)
         #expect(heard[0].count == 1, "refused once, not heard again")
@@ -263,7 +279,7 @@ struct HostilePeerTests {
         // The coordinator cannot know the epoch of a frame that it cannot read; the reason is in the payload.
         let (_, payload) = try Envelope.open(answer)
         guard case .refused(let reason) = try WireCodec.decode(answer[payload]) else { return #expect(Bool(false)) }
-        #expect(reason.contains("2.0") && reason.contains("1.0"))
+        #expect(reason.contains("2.1") && reason.contains("1.1"))
     }
 
     @Test func `noise and strangers' words are dropped with a line a kind`() throws {

@@ -60,35 +60,37 @@ private final class PromptWorker: Sendable {
                 _ = link.send(conversation.seal(.heartbeat(progress: [])))
                 continue
             }
-            var answer: Message?
-            switch try conversation.open(frame).message {
-            case .policy(let manifest):
-                held = manifest
-                answer = .policyReady(manifest.version, weightsHash: manifest.weightsHash)
-            case .rollout(let lease, let assignment):
-                let count = heard.withLock {
-                    $0.rollouts[lease] = assignment.prompt.key
-                    return $0.rollouts.count
+            var answers: [Message] = []
+            for message in try conversation.open(frame).messages {
+                switch message {
+                case .policy(let manifest):
+                    held = manifest
+                    answers.append(.policyReady(manifest.version, weightsHash: manifest.weightsHash))
+                case .rollout(let lease, let assignment):
+                    let count = heard.withLock {
+                        $0.rollouts[lease] = assignment.prompt.key
+                        return $0.rollouts.count
+                    }
+                    onRollout(count)
+                    let completions = ScriptedWork.completions(for: assignment, weights: held.weightsHash)
+                    answers.append(.rolloutResult(lease: lease, completions: completions, seconds: 1))
+                case .verify(let lease, let assignment):
+                    heard.withLock { $0.verifications[lease] = assignment.key }
+                    let verdicts = ScriptedWork.verdicts(for: assignment)
+                    answers.append(.verificationResult(lease: lease, verdicts: verdicts, seconds: 1))
+                case .trainingGroup(_, let group): groups.append(group)
+                case .train(let lease, let assignment):
+                    if learner == nil { learner = ScriptedLearner(from: held) }
+                    if let report = learner?.train(assignment, groups) {
+                        answers.append(.trainingResult(lease: lease, report, seconds: 1))
+                    }
+                    groups = []
+                case .acknowledge(let lease): acknowledge(lease, journal.records)
+                case .shutdown: return
+                default: break
                 }
-                onRollout(count)
-                let completions = ScriptedWork.completions(for: assignment, weights: held.weightsHash)
-                answer = .rolloutResult(lease: lease, completions: completions, seconds: 1)
-            case .verify(let lease, let assignment):
-                heard.withLock { $0.verifications[lease] = assignment.key }
-                answer = .verificationResult(
-                    lease: lease, verdicts: ScriptedWork.verdicts(for: assignment), seconds: 1)
-            case .trainingGroup(_, let group): groups.append(group)
-            case .train(let lease, let assignment):
-                if learner == nil { learner = ScriptedLearner(from: held) }
-                if let report = learner?.train(assignment, groups) {
-                    answer = .trainingResult(lease: lease, report, seconds: 1)
-                }
-                groups = []
-            case .acknowledge(let lease): acknowledge(lease, journal.records)
-            case .shutdown: return
-            default: break
             }
-            if let answer { _ = link.send(conversation.seal(answer)) }
+            for frame in conversation.seal(answers) { _ = link.send(frame) }
         }
     }
 

@@ -139,7 +139,7 @@ struct LoopTests {
         let answer = try #require(answers[0])
         // A new conversation answers: the former coordinator's count is not known to this one.
         var fresh = Conversation.worker(epoch: 7)
-        #expect(try fresh.open(answer).message == .refused(reason: Coordinator.unknownConnection))
+        #expect(try fresh.open(answer).messages == [.refused(reason: Coordinator.unknownConnection)])
         #expect(answers[1] == nil)
         worker.join()
     }

@@ -1,5 +1,6 @@
 // Connections that never prove a key: seen in the kernel's table, told from those that do, and counted once.
 
+import Glibc
 import Rollouts
 import Testing
 
@@ -94,5 +95,68 @@ struct StrangerTests {
         let late = watch.look(try table(), asked: ground.gatekeeper.takeAsked(), at: time(80))
         #expect(late.count == 1 && late[0].count >= 1, "\(count) connections in the table")
         try roundTrip([4], &honest, &server, wake)
+    }
+
+    @Test func `random bytes that the kernel forgets at once are told of, an admitted worker's end is not`() throws {
+        // Kernels before 4.7, and those without CONFIG_INET_DIAG, do not tell; there the table is all there is.
+        guard let ended = EndedConnections() else { return }
+        let ground = try Guarded()
+        let wake = try WakePipe()
+        let worker = KeyPair.generate()
+        ground.admit(worker)
+        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        let address = server.addresses[0]
+        var watch = StrangerWatch(after: [])
+        func look(_ gone: Set<TCPConnection>, _ seconds: Double) throws -> [String] {
+            let asked = ground.gatekeeper.takeAsked()
+            let present = try #require(TCPTable.connections(at: [address]))
+            return words(watch.look(present.union(gone), asked: asked, at: time(seconds)))
+        }
+        do {
+            var honest = try ground.client(worker, address)
+            try roundTrip([0], &honest, &server, wake)
+            #expect(try look([], 0).isEmpty)
+        }
+        // Not even a greeting: libzmq closes with bytes unread, so the kernel answers with a reset.
+        let noise = (0..<4000).map { UInt8(truncatingIfNeeded: $0 &* 167 &+ 13) }
+        for _ in 0..<3 {
+            let connection = PlainConnection(port: address.port)
+            connection.say(noise)
+            connection.waitForEnd()
+        }
+        // The worker's and the three; they come a moment after the other side knows.
+        var gone: Set<TCPConnection> = []
+        for _ in 0..<500 where gone.count < 4 {
+            gone.formUnion(ended.take(at: [address]))
+            usleep(10_000)
+        }
+        #expect(gone.count == 4)
+        #expect(try look(gone, 5).isEmpty)
+        #expect(try look([], 40) == ["127.0.0.1 3"])
+        #expect(try look([], 80).isEmpty)
+        // Nothing ends at other addresses.
+        let connection = PlainConnection(port: address.port)
+        connection.say(noise)
+        connection.waitForEnd()
+        #expect(ended.take(at: [.tcp(host: "127.0.0.2", port: address.port)]).isEmpty)
+    }
+
+    @Test func `the kernel's words about ended connections are read, and what is none is not`() {
+        func message(_ family: Int32, _ local: [UInt8], _ remote: [UInt8], length: UInt8 = 60) -> [UInt8] {
+            let pad = { (bytes: [UInt8]) in bytes + [UInt8](repeating: 0, count: 16 - bytes.count) }
+            let header: [UInt8] = [length, 0, 0, 0] + [UInt8](repeating: 0, count: 12)
+            return header + [UInt8(family), 7, 0, 0, 0x0F, 0xA0, 0xD4, 0x31] + pad(local) + pad(remote) + [9, 9, 9, 9]
+        }
+        let plain = message(AF_INET, [127, 0, 0, 1], [192, 168, 0, 2])
+        let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF]
+        let newer = message(AF_INET6, mapped + [127, 0, 0, 1], mapped + [192, 168, 0, 9])
+        let expected = [connection("192.168.0.2", 0xD431), connection("192.168.0.9", 0xD431)]
+        #expect(EndedConnections.connections(in: (plain + newer)[...]) == expected)
+        #expect(EndedConnections.connections(in: (plain + message(77, [], []) + newer)[...]) == expected)
+        // Cut, too short for its header, longer than what came.
+        #expect(EndedConnections.connections(in: (plain + newer.prefix(50))[...]) == [expected[0]])
+        #expect(EndedConnections.connections(in: (plain + message(AF_INET, [], [], length: 15))[...]) == [expected[0]])
+        #expect(EndedConnections.connections(in: (plain + message(AF_INET, [], [], length: 64))[...]) == [expected[0]])
+        #expect(EndedConnections.connections(in: message(AF_INET, [], [], length: 20)[...]) == [])
     }
 }

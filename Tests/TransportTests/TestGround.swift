@@ -85,6 +85,12 @@ final class PlainConnection {
     deinit { close(descriptor) }
 
     func say(_ bytes: [UInt8]) { _ = Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
+
+    /// Reads until the other side has closed the connection.
+    func waitForEnd() {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while Glibc.recv(descriptor, &buffer, buffer.count, 0) > 0 {}
+    }
 }
 
 /// A plain TCP listener that says what no ZeroMQ server would.

@@ -95,7 +95,9 @@ private func resealed(_ frame: [UInt8], _ change: (inout [UInt8]) -> Void) -> [U
 
 @Test func `unknown critical flags and a used reserve are refused, other flags pass`() throws {
     let frame = Envelope.seal(payload: [1], header: header)
-    #expect(refusal(resealed(frame) { $0[8] = 1 })?.subject == "flags")
+    #expect(refusal(resealed(frame) { $0[8] = 2 })?.subject == "flags")
+    #expect(refusal(resealed(frame) { $0[9] = 0x80 })?.subject == "flags")
+    #expect(try Envelope.open(resealed(frame) { $0[8] = 1 }).header.flags == Envelope.severalMessages)
     #expect(try Envelope.open(resealed(frame) { $0[10] = 1 }).header.flags == 0x1_0000)
     #expect(refusal(resealed(frame) { $0[50] = 1 })?.subject == "bytes 48 to 59")
     #expect(refusal(resealed(frame) { $0[59] = 1 })?.subject == "bytes 48 to 59")

@@ -24,8 +24,10 @@ enum PeerBytes {
 
     private static func converse(_ frame: [UInt8], _ start: Conversation) throws {
         var side = start
-        if try refusable({ _ = try side.open(frame) }) {
+        var messages: [Message] = []
+        if try refusable({ messages = try side.open(frame).messages }) {
             try FuzzFinding.require(side.epoch != 0, "an accepted frame left its side without an epoch")
+            try FuzzFinding.require(!messages.isEmpty, "an accepted frame says nothing")
             let again = try refusable { _ = try side.open(frame) }
             try FuzzFinding.require(!again, "the same frame was accepted twice")
         } else {

@@ -3,11 +3,20 @@
 import Datasets
 import Recipes
 import Rollouts
+import Synchronization
 
 enum TextBytes {
+    /// Resolved recipes that were read back already: most mutations change words that do not count.
+    private static let checked = Mutex<Set<String>>([])
+
     static func recipe(_ bytes: [UInt8]) throws {
         guard let yaml = String(validating: bytes, as: UTF8.self) else { return }
         let rendered = RecipeReader.render(try RecipeReader.parse(yaml: yaml, file: "recipe.yaml", overrides: []))
+        let isNew = checked.withLock { checked in
+            if checked.count == 1000 { checked = [] }
+            return checked.insert(rendered).inserted
+        }
+        guard isNew else { return }
         let again = try FuzzFinding.mustWork("a resolved recipe is refused") {
             RecipeReader.render(try RecipeReader.parse(yaml: rendered, file: "resolved", overrides: []))
         }

@@ -1,0 +1,65 @@
+// What is to be said to whom, until the loop has done what arrived.
+
+import Cluster
+import Rollouts
+
+/// Messages gather by peer, so that all that a turn of the loop has to say to one is one frame. Acknowledgements wait a
+/// little longer, for something to travel with: nobody waits for them.
+struct Outbox {
+    /// How long an acknowledgement is kept back: some orders' time; far below any limit for silence.
+    static let patience = Duration.milliseconds(20)
+
+    private struct Queue {
+        var messages: [Message] = []
+        var isUrgent = false
+    }
+
+    private var queues: [PeerIdentifier: Queue] = [:]
+    /// In the order in which the first urgent message to each came.
+    private var urgent: [PeerIdentifier] = []
+    /// In the order in which the first message to each came; some may be under `urgent` too, or have nothing left.
+    private var patient: [PeerIdentifier] = []
+    /// When those that are kept back go all the same; nil when there are none.
+    private(set) var deadline: MonotonicTime?
+
+    mutating func add(_ message: Message, to peer: PeerIdentifier, at now: @autoclosure () -> MonotonicTime) {
+        var queue = queues.removeValue(forKey: peer) ?? Queue()
+        if !Self.isPatient(message) {
+            if !queue.isUrgent { urgent.append(peer) }
+            queue.isUrgent = true
+        } else if queue.messages.isEmpty {
+            patient.append(peer)
+            deadline = deadline ?? now() + Self.patience
+        }
+        queue.messages.append(message)
+        queues[peer] = queue
+    }
+
+    /// What is left to be said to a peer that is gone, or to whom nothing more is to be said.
+    mutating func forget(_ peer: PeerIdentifier) { queues[peer] = nil }
+
+    /// - Returns: everything for those that something urgent is to be said to, in order; everything that there is once
+    ///   the deadline is over.
+    mutating func take(at now: @autoclosure () -> MonotonicTime) -> [(peer: PeerIdentifier, messages: [Message])] {
+        var peers = urgent
+        urgent.removeAll(keepingCapacity: true)
+        if let deadline, now() >= deadline {
+            peers += patient
+            patient.removeAll(keepingCapacity: true)
+            self.deadline = nil
+        }
+        return peers.compactMap { peer in queues.removeValue(forKey: peer).map { (peer, $0.messages) } }
+    }
+
+    /// - Returns: everything.
+    mutating func takeAll() -> [(peer: PeerIdentifier, messages: [Message])] {
+        deadline = deadline.map { _ in .zero }
+        return take(at: .zero)
+    }
+
+    /// An echo of a heartbeat is none: a worker counts the time until it.
+    private static func isPatient(_ message: Message) -> Bool {
+        guard case .acknowledge(let lease) = message else { return false }
+        return lease != LeaseIdentifier(0)
+    }
+}
