@@ -76,14 +76,19 @@ extension Coordinator {
         strike(worker, because: reason)
     }
 
+    /// Orders to stop that one heartbeat is answered with at most: the next one brings the rest up again.
+    private static let cancelLimit = 1000
+
     mutating func takeHeartbeat(_ reports: [LeaseProgress], from worker: String) {
         var hasProgress = false
+        var cancelCount = 0
         for report in reports {
             if rollouts.book.progress(of: worker, report) || verification.book.progress(of: worker, report)
                 || gradients.book.progress(of: worker, report) || training.progress(of: worker, report)
             {
                 hasProgress = true
-            } else if !isLive(report.lease, on: worker) {
+            } else if cancelCount < Self.cancelLimit, !isLive(report.lease, on: worker) {
+                cancelCount += 1
                 send(.cancel(lease: report.lease), toWorker: worker)
             }
         }

@@ -184,12 +184,18 @@ struct RolloutScheduler: Equatable, Sendable {
         if let token = completion.tokens.first(where: { $0 < 0 || Int($0) >= vocabularyCount ?? .max }) {
             return "token \(token) is not in the vocabulary" + (vocabularyCount.map { " of \($0)" } ?? "")
         }
-        if let version = completion.versions.first(where: { !assignment.admits($0) || $0 > newest }) {
+        // Almost all are the one that was asked for.
+        let asked = assignment.version.rawValue
+        if let version = completion.versions.first(where: {
+            $0.rawValue != asked && (!assignment.admits($0) || $0 > newest)
+        }) {
             return "sampled with version \(version.rawValue), asked for \(assignment.version.rawValue)"
                 + (assignment.newer ? " to \(newest.rawValue)" : "")
         }
-        for logProb in completion.sampledLogProbs + completion.policyLogProbs {
-            if !logProb.isFinite || logProb > Self.logProbSlack { return "log-prob \(logProb)" }
+        for logProbs in [completion.sampledLogProbs, completion.policyLogProbs] {
+            for logProb in logProbs where !logProb.isFinite || logProb > Self.logProbSlack {
+                return "log-prob \(logProb)"
+            }
         }
         for entropy in completion.entropies where !entropy.isFinite || entropy < -Self.logProbSlack {
             return "entropy \(entropy)"

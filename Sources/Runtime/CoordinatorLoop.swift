@@ -112,8 +112,9 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
         }
     }
 
-    /// Everything that has arrived, but not so much that time stands still.
+    /// Everything that has arrived, but not so much that time stands still: nothing is sent meanwhile.
     private mutating func receiveAll() {
+        let end = MonotonicTime.now + .milliseconds(20)
         // One look at who gets work next serves all of it.
         defer { if core.isUnsettled, outcome == nil { handle(.tick) } }
         for _ in 0..<1024 {
@@ -128,7 +129,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
                 }
             }
             drainPending()
-            if outcome != nil { return }
+            if outcome != nil || MonotonicTime.now >= end { return }
         }
     }
 
@@ -166,7 +167,7 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
             if received.missed > 0 {
                 let worker = core.name(of: peer)
                 let who = worker.map { "`\($0)`" } ?? "\(peer)"
-                let what = received.missed == 1 ? "a message" : "\(received.missed) messages"
+                let what = received.missed == 1 ? "a frame" : "\(received.missed) frames"
                 let text = "\(what) from \(who) did not arrive; leases make that good"
                 shell.note(Note(.warning, text, worker: worker))
             }
@@ -290,14 +291,17 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
 
     private mutating func deliver(_ messages: [Message], to peer: PeerIdentifier) {
         var connection = connection(to: peer)
-        connection.budget.grant(PeerConnection.perMessageSent * messages.count)
-        let frames = connection.conversation.seal(messages)
+        connection.budget.grant(PeerConnection.perOrderSent * messages.count(where: PeerConnection.isOrder))
+        let isSent = connection.conversation.seal(messages) { link.send($0, to: peer) == .sent }
         connections[peer] = connection
         // A peer that lets a full queue pile up is as good as gone: its leases go to others.
-        guard frames.allSatisfy({ link.send($0, to: peer) == .sent }) else {
-            connections[peer] = nil
-            return pending.append(.disconnected(peer))
-        }
+        if !isSent { lose(peer) }
+    }
+
+    private mutating func lose(_ peer: PeerIdentifier) {
+        outbox.forget(peer)
+        connections[peer] = nil
+        pending.append(.disconnected(peer))
     }
 
     /// Hands the records that have gathered to the journal, if it is free.
@@ -351,7 +355,8 @@ package struct CoordinatorLoop<Link: ServerLink & ~Copyable>: ~Copyable {
     private mutating func perform(_ effect: Effect) throws {
         switch effect {
         case .send(let message, let peer):
-            outbox.add(message, to: peer, at: .now)
+            // A peer to whom so much is to be said at once is as good as gone, as one whose queue is full.
+            guard outbox.add(message, to: peer, at: .now) else { return lose(peer) }
             // A worker that is refused makes its socket anew before it says anything else.
             guard case .refused = message else { return }
             var connection = connection(to: peer)

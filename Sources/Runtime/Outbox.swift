@@ -6,6 +6,8 @@ import Rollouts
 /// Messages gather by peer, so that all that a turn of the loop has to say to one is one frame. Acknowledgements wait a
 /// little longer, for something to travel with: nobody waits for them.
 struct Outbox {
+    /// Messages for one peer at a time: as many as the socket queues for it. A training batch is far below.
+    static let limit = 10_000
     /// How long an acknowledgement is kept back: some orders' time; far below any limit for silence.
     static let patience = Duration.milliseconds(20)
 
@@ -22,8 +24,12 @@ struct Outbox {
     /// When those that are kept back go all the same; nil when there are none.
     private(set) var deadline: MonotonicTime?
 
-    mutating func add(_ message: Message, to peer: PeerIdentifier, at now: @autoclosure () -> MonotonicTime) {
+    /// - Returns: false, and nothing is left of what was there, if it is too much.
+    mutating func add(
+        _ message: Message, to peer: PeerIdentifier, at now: @autoclosure () -> MonotonicTime
+    ) -> Bool {
         var queue = queues.removeValue(forKey: peer) ?? Queue()
+        guard queue.messages.count < Self.limit else { return false }
         if !Self.isPatient(message) {
             if !queue.isUrgent { urgent.append(peer) }
             queue.isUrgent = true
@@ -33,6 +39,7 @@ struct Outbox {
         }
         queue.messages.append(message)
         queues[peer] = queue
+        return true
     }
 
     /// What is left to be said to a peer that is gone, or to whom nothing more is to be said.

@@ -6,11 +6,19 @@ import Transport
 import Wire
 
 struct PeerConnection {
-    /// Messages in a row, and per second after that. Each message sent to the peer allows two more: an honest worker
+    /// Messages in a row, and per second after that. Each order sent to the peer allows two more: an honest worker
     /// answers, and repeats after a reconnection what it holds.
     static let burst = 2000
     static let perSecond = 100
-    static let perMessageSent = 2
+    static let perOrderSent = 2
+
+    /// Whether a message is answered with more than a sign of life.
+    static func isOrder(_ message: Message) -> Bool {
+        switch message {
+        case .acknowledge, .cancel, .refused, .shutdown: false
+        default: true
+        }
+    }
 
     var conversation: Conversation
     /// What the connection proved; nil without encryption.

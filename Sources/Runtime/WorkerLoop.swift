@@ -81,10 +81,9 @@ package struct WorkerLoop<Link: ClientLink & ~Copyable>: ~Copyable {
 
     private mutating func deliver() {
         guard !outgoing.isEmpty else { return }
-        for frame in conversation.seal(outgoing) where link.send(frame) != .sent {
-            log(Note(.debug, "the coordinator cannot be reached; it is tried again"))
-        }
+        let isSent = conversation.seal(outgoing) { link.send($0) == .sent }
         outgoing.removeAll(keepingCapacity: true)
+        if !isSent { log(Note(.debug, "the coordinator cannot be reached; it is tried again")) }
     }
 
     private mutating func receiveAll() {

@@ -10,6 +10,8 @@ package struct StrangerWatch: Sendable {
     package static let patience = Duration.seconds(30)
 
     private var known: Set<TCPConnection>
+    /// At the look before: one may leave the table a moment before its end is told of.
+    private var knownBefore: Set<TCPConnection> = []
     /// When connections without a question were first seen, by address, the oldest first.
     private var unexplained: [String: [MonotonicTime]] = [:]
 
@@ -24,9 +26,10 @@ package struct StrangerWatch: Sendable {
     package mutating func look(
         _ connections: Set<TCPConnection>, asked: [String: Int], at now: MonotonicTime
     ) -> [(address: String, count: Int)] {
-        for connection in connections where !known.contains(connection) {
+        for connection in connections where !known.contains(connection) && !knownBefore.contains(connection) {
             unexplained[connection.remoteAddress, default: []].append(now)
         }
+        knownBefore = known
         known = connections
         for (address, count) in asked {
             guard let times = unexplained[address] else { continue }

@@ -51,10 +51,12 @@ package struct Conversation: Equatable, Sendable {
         Envelope.seal(message, header: nextHeader(flags: 0))
     }
 
-    /// - Returns: as few frames as the other side understands, to be sent in order.
-    package mutating func seal(_ messages: [Message]) -> [[UInt8]] {
-        guard readsBundles, messages.count > 1 else { return messages.map { seal($0) } }
-        return MessageBundle.seal(messages) { nextHeader(flags: $0) }
+    /// As few frames as the other side understands, in order.
+    /// - Parameter send: whether the frame left; if not, the rest is not sealed.
+    /// - Returns: whether all left.
+    package mutating func seal(_ messages: [Message], send: ([UInt8]) -> Bool) -> Bool {
+        guard readsBundles, messages.count > 1 else { return messages.allSatisfy { send(seal($0)) } }
+        return MessageBundle.seal(messages, header: { nextHeader(flags: $0) }, send: send)
     }
 
     private mutating func nextHeader(flags: UInt32) -> Envelope.Header {

@@ -3,7 +3,7 @@
 import CWire
 import Glibc
 
-/// Everything placed here is freed together. Made, used and dropped inside one call of `WireCodec.encode`.
+/// Everything placed here is freed together, with its `WireCodec.PackableMessage`.
 final class EncodingArena {
     private var blocks = BlockChain(blockBytes: 16 << 10)
 

@@ -7,29 +7,32 @@ import Cluster
 enum MessageBundle {
     private static let lengthBytes = 4
 
-    /// - Parameter header: makes the next frame's header, given its flags.
-    /// - Returns: as few frames as the limits allow; a frame of one message is a plain one.
-    static func seal(_ messages: [Message], header: (UInt32) -> Envelope.Header) -> [[UInt8]] {
-        var frames: [[UInt8]] = []
+    /// As few frames as the limits allow, one after the other; a frame of one message is a plain one.
+    /// - Parameters:
+    ///   - header: makes the next frame's header, given its flags.
+    ///   - send: whether the frame left; if not, the rest is not sealed.
+    /// - Returns: whether all left.
+    static func seal(
+        _ messages: [Message], header: (UInt32) -> Envelope.Header, send: ([UInt8]) -> Bool
+    ) -> Bool {
         var gathered: [WireCodec.PackableMessage] = []
         var gatheredBytes = 0
-        func finish() {
-            guard !gathered.isEmpty else { return }
-            frames.append(frame(gathered, header(gathered.count == 1 ? 0 : Envelope.severalMessages)))
+        func finish() -> Bool {
+            let parts = gathered
             gathered = []
             gatheredBytes = 0
+            return parts.isEmpty || send(frame(parts, header(parts.count == 1 ? 0 : Envelope.severalMessages)))
         }
         for message in messages {
             let packable = WireCodec.PackableMessage(message)
             let byteCount = lengthBytes + packable.byteCount
-            if gatheredBytes + byteCount > WireLimits.bundleBytes || gathered.count == WireLimits.messagesPerFrame {
-                finish()
-            }
+            let isFull =
+                gatheredBytes + byteCount > WireLimits.bundleBytes || gathered.count == WireLimits.messagesPerFrame
+            if isFull, !finish() { return false }
             gathered.append(packable)
             gatheredBytes += byteCount
         }
-        finish()
-        return frames
+        return finish()
     }
 
     private static func frame(_ messages: [WireCodec.PackableMessage], _ header: Envelope.Header) -> [UInt8] {
@@ -51,6 +54,12 @@ enum MessageBundle {
     }
 
     static func open(_ payload: ArraySlice<UInt8>) throws(WireError) -> [Message] {
+        // What decoding takes is bounded for each message; this bounds it for all of them.
+        guard payload.count <= WireLimits.bundleBytes else {
+            throw WireError(
+                .tooLarge, "payload", expected: "at most \(WireLimits.bundleBytes) bytes of several messages",
+                found: "\(payload.count)")
+        }
         var messages: [Message] = []
         var rest = payload
         repeat {

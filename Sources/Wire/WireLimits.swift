@@ -8,7 +8,7 @@ package enum WireLimits {
     package static let payloadBytesBeforeAdmission = 64 << 10
     /// Payload of the messages that carry neither tokens nor completions' texts (heartbeats, verdicts, policies).
     package static let controlPayloadBytes = 1 << 20
-    /// Several messages share a frame up to this payload; a larger message has one of its own.
+    /// Payload of a frame of several messages; a larger message has one of its own.
     package static let bundleBytes = 256 << 10
     package static let messagesPerFrame = 1024
     /// The largest frame: what the transport's own limit must let pass.

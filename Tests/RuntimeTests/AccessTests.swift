@@ -255,7 +255,14 @@ struct HostilePeerTests {
         _ = try coordinator.open(greeting)
         _ = try conversation.open(coordinator.seal(.acknowledge(lease: LeaseIdentifier(0))))
         let beats = [Message](repeating: .heartbeat(progress: []), count: 1000)
-        let frames = (0..<9).flatMap { _ in conversation.seal(beats) }
+        var frames: [[UInt8]] = []
+        for _ in 0..<9 {
+            let isSealed = conversation.seal(beats) {
+                frames.append($0)
+                return true
+            }
+            #expect(isSealed)
+        }
         #expect(frames.count == 9)
         let shell = ScriptedShell()
         let (outcome, _) = try run(shell, beside: [[greeting] + frames])

@@ -90,7 +90,8 @@ private final class PromptWorker: Sendable {
                 default: break
                 }
             }
-            for frame in conversation.seal(answers) { _ = link.send(frame) }
+            // A coordinator that has gone needs no answer.
+            _ = conversation.seal(answers) { link.send($0) == .sent }
         }
     }
 

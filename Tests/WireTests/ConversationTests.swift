@@ -91,6 +91,18 @@ private func greeted() throws -> (worker: Conversation, coordinator: Conversatio
 
 // MARK: Several messages in a frame
 
+extension Conversation {
+    fileprivate mutating func frames(_ messages: [Message]) -> [[UInt8]] {
+        var frames: [[UInt8]] = []
+        let isSealed = seal(messages) {
+            frames.append($0)
+            return true
+        }
+        #expect(isSealed)
+        return frames
+    }
+}
+
 private func heartbeats(_ count: Int) -> [Message] {
     (1...UInt64(count)).map { .heartbeat(progress: [LeaseProgress(lease: LeaseIdentifier($0), unitsDone: $0)]) }
 }
@@ -98,25 +110,25 @@ private func heartbeats(_ count: Int) -> [Message] {
 @Test func `what is said at once travels in one frame and keeps its order`() throws {
     var (worker, coordinator) = try greeted()
     let said = heartbeats(3) + [.goodbye(reason: "done")]
-    let frames = worker.seal(said)
+    let frames = worker.frames(said)
     #expect(frames.count == 1)
     let received = try coordinator.open(frames[0])
     #expect(received == Conversation.Received(messages: said, missed: 0))
     // The numbers count frames.
-    _ = worker.seal(said)
+    _ = worker.frames(said)
     #expect(try coordinator.open(worker.seal(.heartbeat(progress: []))).missed == 1)
 }
 
 @Test func `one message makes a plain frame, however it is handed in`() throws {
     var (worker, _) = try greeted()
     var same = worker
-    #expect(worker.seal([.heartbeat(progress: [])]) == [same.seal(.heartbeat(progress: []))])
-    #expect(worker.seal([]) == [])
+    #expect(worker.frames([.heartbeat(progress: [])]) == [same.seal(.heartbeat(progress: []))])
+    #expect(worker.frames([]) == [])
 }
 
 @Test func `who has not shown that it knows frames of several messages is sent none`() throws {
     var fresh = Conversation.worker(epoch: 5)
-    #expect(fresh.seal(heartbeats(3)).count == 3)
+    #expect(fresh.frames(heartbeats(3)).count == 3)
     // A coordinator of version 1.0.
     var (worker, coordinator) = try greeted()
     var (header, payload) = try Envelope.open(coordinator.seal(.acknowledge(lease: LeaseIdentifier(0))))
@@ -124,19 +136,19 @@ private func heartbeats(_ count: Int) -> [Message] {
     let frame = Envelope.seal(payload: WireCodec.encode(.acknowledge(lease: LeaseIdentifier(0))), header: header)
     #expect(frame.count == Envelope.headerBytes + payload.count)
     _ = try worker.open(frame)
-    #expect(worker.seal(heartbeats(3)).count == 3)
+    #expect(worker.frames(heartbeats(3)).count == 3)
 }
 
 @Test func `many messages and large ones are spread over frames that keep the limits`() throws {
     var (worker, coordinator) = try greeted()
     let many = heartbeats(2 * WireLimits.messagesPerFrame + 1)
-    let frames = worker.seal(many)
+    let frames = worker.frames(many)
     #expect(frames.count == 3)
     #expect(try frames.flatMap { frame in try coordinator.open(frame).messages } == many)
 
     let reason = String(repeating: "r", count: 100_000)
     let large = (0..<5).map { Message.goodbye(reason: "\($0)" + reason) }
-    let split = worker.seal(large)
+    let split = worker.frames(large)
     #expect(split.count == 3)
     #expect(split.allSatisfy { $0.count <= Envelope.headerBytes + WireLimits.bundleBytes })
     #expect(try split.flatMap { frame in try coordinator.open(frame).messages } == large)
@@ -145,7 +157,7 @@ private func heartbeats(_ count: Int) -> [Message] {
 @Test func `a frame of several messages counts whole or not at all, and the error names the message`() throws {
     var (worker, coordinator) = try greeted()
     let (header, payload) = try {
-        let frame = worker.seal(heartbeats(2))[0]
+        let frame = worker.frames(heartbeats(2))[0]
         let (header, payload) = try Envelope.open(frame)
         return (header, Array(frame[payload]))
     }()
@@ -159,6 +171,7 @@ private func heartbeats(_ count: Int) -> [Message] {
         return found
     }
     #expect(refusal([])?.subject == "messages[0]")
+    #expect(refusal([UInt8](repeating: 0, count: WireLimits.bundleBytes + 1))?.kind == .tooLarge)
     #expect(
         refusal(Array(payload.dropLast(2)))?.description
             == "message, messages[1]: expected \(size) bytes, found \(size - 2) until the end")

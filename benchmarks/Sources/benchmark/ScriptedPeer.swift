@@ -104,6 +104,7 @@ struct ScriptedPeer {
             withUnsafeBytes(of: UInt32(payload.count).littleEndian) { bundle += $0 }
             bundle += payload
         }
+        precondition(bundle.count <= WireLimits.bundleBytes, "ScriptedPeer: \(bundle.count) bytes at once")
         return Envelope.seal(payload: bundle, header: header)
     }
 
