@@ -25,11 +25,12 @@ enum DispatchLoad {
         return digest
     }
 
+    private static let promptTokens: [Int32] = (0..<260).map { 1000 + $0 }
+    private static let promptText = String(repeating: "question ", count: 46)
+
     /// As a message `promptBytes` long, give or take 2 %.
     static func prompt(_ key: GroupKey) -> Prompt {
-        Prompt(
-            key: key, tokens: (0..<260).map { Int32(1000 + $0) }, text: String(repeating: "question ", count: 46),
-            answer: "42", source: "bench")
+        Prompt(key: key, tokens: promptTokens, text: promptText, answer: "42", source: "bench")
     }
 
     /// As a message `resultBytes` long, give or take 2 %.
