@@ -83,6 +83,8 @@ struct ScriptedPeer {
             if assignment.checkpoint { manifest.optimizer = manifest.weights }
             let report = TrainingReport(step: assignment.step, manifest: manifest, metrics: [])
             return .trainingResult(lease: lease, report, seconds: 0.001)
+        // libzmq made the connection anew, after a handshake that took too long in a storm of them.
+        case .refused(Coordinator.unknownConnection): isWelcome = false
         case .refused(let reason): throw BenchmarkError("worker \(name) was refused: \(reason)")
         case .shutdown: isDismissed = true
         default: break

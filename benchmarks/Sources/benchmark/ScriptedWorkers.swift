@@ -68,7 +68,6 @@ struct ScriptedWorkers: ParsableCommand {
         for index in sockets.indices { sockets[index].send(peers[index].hello()) }
         var nextHello = elapsed(since: start) + 2
         var nextBeat = elapsed(since: start) + heartbeat
-        var isComplete = false
         while elapsed(since: start) < seconds {
             for index in BareSocket.wait(sockets, milliseconds: 10) {
                 while let frame = sockets[index].receive() {
@@ -77,8 +76,7 @@ struct ScriptedWorkers: ParsableCommand {
                 if peers[index].isDismissed { return }
             }
             let now = elapsed(since: start)
-            isComplete = isComplete || peers.allSatisfy(\.isWelcome)
-            if !isComplete, now > nextHello {
+            if now > nextHello {
                 for index in peers.indices where !peers[index].isWelcome { sockets[index].send(peers[index].hello()) }
                 nextHello = now + 2
             }
