@@ -92,10 +92,10 @@ package final class AccessGate {
     }
 
     private func watch(at now: MonotonicTime) {
-        // In this order.
+        // In this order, for the reasons that `look` gives.
         asked.merge(gatekeeper.takeAsked()) { $0 + $1 }
-        guard let present = TCPTable.connections(at: doors) else { return }
-        let connections = present.union(ended?.take(at: doors) ?? [])
+        guard let standing = TCPTable.connections(at: doors) else { return }
+        let connections = standing.union(ended?.take(at: doors) ?? [])
         for (address, count) in strangers.look(connections, asked: asked, at: now) {
             let text = "a connection from \(address) ended without proving a key: a port scan, another program, a "
                 + "worker without encryption or of another run, or a broken connection"

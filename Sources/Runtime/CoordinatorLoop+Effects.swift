@@ -46,8 +46,9 @@ extension CoordinatorLoop where Link: ~Copyable {
         for (peer, messages) in outbox.takeAll() { deliver(messages, to: peer) }
     }
 
-    private func connection(to peer: PeerIdentifier) -> PeerConnection {
-        connections[peer] ?? PeerConnection(conversation: .coordinator(run: runName), key: nil, lastHeard: .now)
+    /// - Parameter key: what a new connection proved.
+    func connection(to peer: PeerIdentifier, key: PublicKey? = nil) -> PeerConnection {
+        connections[peer] ?? PeerConnection(conversation: .coordinator(run: runName), key: key, lastHeard: .now)
     }
 
     private mutating func deliver(_ messages: [Message], to peer: PeerIdentifier) {
@@ -60,7 +61,6 @@ extension CoordinatorLoop where Link: ~Copyable {
     }
 
     private mutating func lose(_ peer: PeerIdentifier) {
-        outbox.forget(peer)
         connections[peer] = nil
         pending.append(.disconnected(peer))
     }

@@ -31,9 +31,7 @@ extension CoordinatorLoop where Link: ~Copyable {
     private mutating func receive(_ frame: [UInt8], from peer: PeerIdentifier, _ key: PublicKey?) {
         let now = MonotonicTime.now
         let isKnown = connections[peer] != nil
-        var connection =
-            connections[peer]
-            ?? PeerConnection(conversation: .coordinator(run: runName), key: key, lastHeard: now)
+        var connection = connection(to: peer, key: key)
         guard !connection.isRefused else { return }
         connection.lastHeard = now
         if isKnown {

@@ -48,20 +48,21 @@ struct Outbox {
     /// - Returns: everything for those that something urgent is to be said to, in order; everything that there is once
     ///   the deadline is over.
     mutating func take(at now: @autoclosure () -> MonotonicTime) -> [(peer: PeerIdentifier, messages: [Message])] {
-        var peers = urgent
-        urgent.removeAll(keepingCapacity: true)
-        if let deadline, now() >= deadline {
-            peers += patient
-            patient.removeAll(keepingCapacity: true)
-            self.deadline = nil
-        }
-        return peers.compactMap { peer in queues.removeValue(forKey: peer).map { (peer, $0.messages) } }
+        take(isLate: deadline.map { now() >= $0 } ?? false)
     }
 
     /// - Returns: everything.
-    mutating func takeAll() -> [(peer: PeerIdentifier, messages: [Message])] {
-        deadline = deadline.map { _ in .zero }
-        return take(at: .zero)
+    mutating func takeAll() -> [(peer: PeerIdentifier, messages: [Message])] { take(isLate: true) }
+
+    private mutating func take(isLate: Bool) -> [(peer: PeerIdentifier, messages: [Message])] {
+        var peers = urgent
+        urgent.removeAll(keepingCapacity: true)
+        if isLate {
+            peers += patient
+            patient.removeAll(keepingCapacity: true)
+            deadline = nil
+        }
+        return peers.compactMap { peer in queues.removeValue(forKey: peer).map { (peer, $0.messages) } }
     }
 
     /// An echo of a heartbeat is none: a worker counts the time until it.

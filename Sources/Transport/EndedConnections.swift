@@ -59,7 +59,8 @@ package struct EndedConnections: ~Copyable {
         var found: [TCPConnection] = []
         var rest = bytes
         while rest.count >= headerBytes {
-            let length = Int(word(rest, 0))
+            // In the machine's order, which is little-endian wherever this runs.
+            let length = rest.prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
             guard length >= headerBytes, length <= rest.count else { break }
             if let connection = connection(in: rest.prefix(length).dropFirst(headerBytes)) { found.append(connection) }
             // Each begins at a multiple of four.
@@ -79,10 +80,5 @@ package struct EndedConnections: ~Copyable {
         let address = { (offset: Int) in TCPTable.address(message.dropFirst(offset).prefix(16), family: family) }
         guard let local = address(8), let remote = address(24) else { return nil }
         return TCPConnection(localAddress: local, localPort: port(4), remoteAddress: remote, remotePort: port(6))
-    }
-
-    /// In the machine's order, which is little-endian wherever this runs.
-    private static func word(_ bytes: ArraySlice<UInt8>, _ offset: Int) -> UInt32 {
-        bytes.dropFirst(offset).prefix(4).reversed().reduce(0) { $0 << 8 | UInt32($1) }
     }
 }

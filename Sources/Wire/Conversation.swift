@@ -48,14 +48,14 @@ package struct Conversation: Equatable, Sendable {
     }
 
     package mutating func seal(_ message: Message) -> [UInt8] {
-        Envelope.seal(message, header: nextHeader(flags: 0))
+        MessageBundle.frame([WireCodec.PackableMessage(message)], nextHeader(flags: 0))
     }
 
     /// As few frames as the other side understands, in order.
     /// - Parameter send: whether the frame left; if not, the rest is not sealed.
     /// - Returns: whether all left.
     package mutating func seal(_ messages: [Message], send: ([UInt8]) -> Bool) -> Bool {
-        guard readsBundles, messages.count > 1 else { return messages.allSatisfy { send(seal($0)) } }
+        guard readsBundles else { return messages.allSatisfy { send(seal($0)) } }
         return MessageBundle.seal(messages, header: { nextHeader(flags: $0) }, send: send)
     }
 

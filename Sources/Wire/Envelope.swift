@@ -62,10 +62,6 @@ package enum Envelope {
         }
     }
 
-    package static func seal(_ message: Message, header: Header) -> [UInt8] {
-        WireCodec.encode(message, headroomBytes: headerBytes) { seal($0, header) }
-    }
-
     /// Writes the header in front of a payload that lies in its place.
     static func seal(_ frame: UnsafeMutableRawBufferPointer, _ header: Header) {
         let payloadBytes = frame.count - headerBytes

@@ -4,7 +4,7 @@ import Cluster
 
 /// A payload of messages, each behind its length (4 bytes, little-endian). They count as if each had come in a frame of
 /// its own, one after the other; one that cannot be read refuses them all. A hello is never among them.
-enum MessageBundle {
+package enum MessageBundle {
     private static let lengthBytes = 4
 
     /// As few frames as the limits allow, one after the other; a frame of one message is a plain one.
@@ -35,7 +35,8 @@ enum MessageBundle {
         return finish()
     }
 
-    private static func frame(_ messages: [WireCodec.PackableMessage], _ header: Envelope.Header) -> [UInt8] {
+    /// - Parameter messages: one or more that the limits allow together, with the flag where they are several.
+    static func frame(_ messages: [WireCodec.PackableMessage], _ header: Envelope.Header) -> [UInt8] {
         let prefixBytes = messages.count == 1 ? 0 : lengthBytes
         let capacity = messages.reduce(Envelope.headerBytes) { $0 + prefixBytes + $1.byteCount }
         return [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
@@ -54,46 +55,56 @@ enum MessageBundle {
     }
 
     static func open(_ payload: ArraySlice<UInt8>) throws(WireError) -> [Message] {
+        var messages: [Message] = []
+        for part in try parts(of: payload) {
+            let message: Message
+            do throws(WireError) {
+                message = try WireCodec.decode(part)
+            } catch {
+                throw error.inside(place(messages.count))
+            }
+            if case .hello = message {
+                throw WireError(
+                    .message, place(messages.count), expected: "a hello in a frame of its own",
+                    found: "it among others")
+            }
+            messages.append(message)
+        }
+        return messages
+    }
+
+    /// - Returns: each message's bytes; at least one.
+    package static func parts(of payload: ArraySlice<UInt8>) throws(WireError) -> [ArraySlice<UInt8>] {
         // What decoding takes is bounded for each message; this bounds it for all of them.
         guard payload.count <= WireLimits.bundleBytes else {
             throw WireError(
                 .tooLarge, "payload", expected: "at most \(WireLimits.bundleBytes) bytes of several messages",
                 found: "\(payload.count)")
         }
-        var messages: [Message] = []
+        var parts: [ArraySlice<UInt8>] = []
         var rest = payload
         repeat {
-            let place = "messages[\(messages.count)]"
-            guard messages.count < WireLimits.messagesPerFrame else {
+            guard parts.count < WireLimits.messagesPerFrame else {
                 throw WireError(
                     .message, "messages", expected: "at most \(WireLimits.messagesPerFrame) in a frame", found: "more")
             }
-            let length = try takeLength(&rest, place)
-            let message: Message
-            do throws(WireError) {
-                message = try WireCodec.decode(rest.prefix(length))
-            } catch {
-                throw error.inside(place)
+            guard rest.count >= lengthBytes else {
+                throw WireError(
+                    .message, place(parts.count), expected: "a length of \(lengthBytes) bytes",
+                    found: "\(rest.count) until the end")
             }
-            if case .hello = message {
-                throw WireError(.message, place, expected: "a hello in a frame of its own", found: "it among others")
+            let length = rest.prefix(lengthBytes).reversed().reduce(0) { $0 << 8 | Int($1) }
+            rest = rest.dropFirst(lengthBytes)
+            guard length <= rest.count else {
+                throw WireError(
+                    .message, place(parts.count), expected: "\(length) bytes", found: "\(rest.count) until the end")
             }
-            messages.append(message)
+            parts.append(rest.prefix(length))
             rest = rest.dropFirst(length)
         } while !rest.isEmpty
-        return messages
+        return parts
     }
 
-    private static func takeLength(_ rest: inout ArraySlice<UInt8>, _ place: String) throws(WireError) -> Int {
-        guard rest.count >= lengthBytes else {
-            throw WireError(
-                .message, place, expected: "a length of \(lengthBytes) bytes", found: "\(rest.count) until the end")
-        }
-        let length = rest.prefix(lengthBytes).reversed().reduce(0) { $0 << 8 | Int($1) }
-        rest = rest.dropFirst(lengthBytes)
-        guard length <= rest.count else {
-            throw WireError(.message, place, expected: "\(length) bytes", found: "\(rest.count) until the end")
-        }
-        return length
-    }
+    /// For errors alone.
+    private static func place(_ index: Int) -> String { "messages[\(index)]" }
 }

@@ -5,19 +5,10 @@ import Cluster
 
 package enum WireCodec {
     /// The same message always makes the same bytes (fields in order of their numbers).
-    package static func encode(_ message: Message) -> [UInt8] { encode(message, headroomBytes: 0) { _ in } }
-
-    /// - Parameters:
-    ///   - headroomBytes: left free in front of the message.
-    ///   - finish: called with the whole, the headroom uninitialised, which it must fill.
-    static func encode(
-        _ message: Message, headroomBytes: Int, finish: (UnsafeMutableRawBufferPointer) -> Void
-    ) -> [UInt8] {
+    package static func encode(_ message: Message) -> [UInt8] {
         let packable = PackableMessage(message)
-        return [UInt8](unsafeUninitializedCapacity: headroomBytes + packable.byteCount) { buffer, count in
-            let bytes = UnsafeMutableRawBufferPointer(buffer)
-            count = headroomBytes + packable.pack(UnsafeMutableRawBufferPointer(rebasing: bytes[headroomBytes...]))
-            finish(UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]))
+        return [UInt8](unsafeUninitializedCapacity: packable.byteCount) { buffer, count in
+            count = packable.pack(UnsafeMutableRawBufferPointer(buffer))
         }
     }
 

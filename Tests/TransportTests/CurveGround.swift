@@ -30,6 +30,16 @@ final class Guarded: Sendable {
         self.refusals = refusals
     }
 
+    /// Encrypted only.
+    func server() throws -> ControlServer { try ControlServer(context, listen: [], curve: listener()) }
+
+    /// Keys that are let in.
+    func admitted() -> KeyPair {
+        let keys = KeyPair.generate()
+        admit(keys)
+        return keys
+    }
+
     var seen: [Gatekeeper.Refusal] { refusals.values.withLock { $0 } }
 
     /// Waits until the gatekeeper has refused somebody.

@@ -29,8 +29,7 @@ struct CurveSocketTests {
         let ground = try Guarded()
         let wake = try WakePipe()
         let folder = TestFolder()
-        let worker = KeyPair.generate()
-        ground.admit(worker)
+        let worker = ground.admitted()
         var server = try ControlServer(
             ground.context, listen: [folder.address("control")], curve: ground.listener())
         #expect(server.addresses.count == 2 && server.addresses[0] == folder.address("control"))
@@ -57,7 +56,7 @@ struct CurveSocketTests {
         let wake = try WakePipe()
         let (worker, stranger) = (KeyPair.generate(), KeyPair.generate())
         ground.admit(worker)
-        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        var server = try ground.server()
         let address = server.addresses[0]
         var honest = try ground.client(worker, address)
         try roundTrip([0], &honest, &server, wake)
@@ -91,7 +90,7 @@ struct CurveSocketTests {
         let wake = try WakePipe()
         let (worker, late) = (KeyPair.generate(), KeyPair.generate())
         ground.admit(worker, late)
-        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        var server = try ground.server()
         var honest = try ground.client(worker, server.addresses[0])
         try roundTrip([0], &honest, &server, wake)
         let second = #expect(throws: TransportError.self) { try Gatekeeper(ground.context, rules: [:]) { _ in } }
@@ -104,8 +103,7 @@ struct CurveSocketTests {
     @Test func `a domain without a rule admits nobody`() throws {
         let ground = try Guarded()
         let wake = try WakePipe()
-        let worker = KeyPair.generate()
-        ground.admit(worker)
+        let worker = ground.admitted()
         var listener = ground.listener()
         listener.domain = "another run"
         let server = try ControlServer(ground.context, listen: [], curve: listener)
@@ -122,7 +120,7 @@ struct CurveSocketTests {
         let wake = try WakePipe()
         let (first, second) = (KeyPair.generate(), KeyPair.generate())
         ground.admit(first, second)
-        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        var server = try ground.server()
         var struck = try ground.client(first, server.addresses[0])
         var honest = try ground.client(second, server.addresses[0])
         let peer = try roundTrip([1], &struck, &server, wake)
@@ -147,7 +145,7 @@ struct CurveSocketTests {
         let wake = try WakePipe()
         let (near, far) = (KeyPair.generate(), KeyPair.generate())
         ground.admit(near, far)
-        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        var server = try ground.server()
         let wire = try FlippingWire(to: server.addresses[0].port)
         var honest = try ground.client(near, server.addresses[0])
         var unlucky = try ground.client(far, wire.address)
@@ -207,7 +205,7 @@ struct CurveSocketTests {
 
     @Test func `encrypted sockets have exactly the options of the protocol`() throws {
         let ground = try Guarded()
-        let server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        let server = try ground.server()
         let expected: [SocketOption] = [
             .curveServer(true), .curveSecretKey(ground.keys.secretKey), .zapDomain("run"), .zapEnforceDomain(true),
             .heartbeat(.zero), .handshakeLimit(.seconds(10)),

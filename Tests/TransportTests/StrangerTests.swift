@@ -66,9 +66,8 @@ struct StrangerTests {
     @Test func `silence and plain text at an encrypted socket are found, an admitted worker is not`() throws {
         let ground = try Guarded()
         let wake = try WakePipe()
-        let worker = KeyPair.generate()
-        ground.admit(worker)
-        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        let worker = ground.admitted()
+        var server = try ground.server()
         let address = server.addresses[0]
         func table() throws -> Set<TCPConnection> { try #require(TCPTable.connections(at: [address])) }
         var watch = StrangerWatch(after: try table())
@@ -105,9 +104,8 @@ struct StrangerTests {
         guard let ended = EndedConnections(), let second = EndedConnections() else { return }
         let ground = try Guarded()
         let wake = try WakePipe()
-        let worker = KeyPair.generate()
-        ground.admit(worker)
-        var server = try ControlServer(ground.context, listen: [], curve: ground.listener())
+        let worker = ground.admitted()
+        var server = try ground.server()
         let address = server.addresses[0]
         var watch = StrangerWatch(after: [])
         func look(_ gone: Set<TCPConnection>, _ seconds: Double) throws -> [String] {

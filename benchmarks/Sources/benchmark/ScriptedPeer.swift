@@ -51,7 +51,7 @@ struct ScriptedPeer {
         lastReceived = header.sequence
         var answers: [[UInt8]] = []
         let isBundle = header.flags & Envelope.severalMessages != 0
-        for message in isBundle ? try Self.messages(in: frame[payload]) : [frame[payload]] {
+        for message in isBundle ? try MessageBundle.parts(of: frame[payload]) : [frame[payload]] {
             if let answer = try answer(message: message) { answers.append(answer) }
         }
         return answers.isEmpty ? nil : seal(answers)
@@ -108,18 +108,6 @@ struct ScriptedPeer {
         }
         precondition(bundle.count <= WireLimits.bundleBytes, "ScriptedPeer: \(bundle.count) bytes at once")
         return Envelope.seal(payload: bundle, header: header)
-    }
-
-    private static func messages(in bundle: ArraySlice<UInt8>) throws -> [ArraySlice<UInt8>] {
-        var messages: [ArraySlice<UInt8>] = []
-        var rest = bundle
-        while !rest.isEmpty {
-            let length = rest.prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
-            guard rest.count >= 4 + length else { throw BenchmarkError("the coordinator sent a frame that is cut") }
-            messages.append(rest.dropFirst(4).prefix(length))
-            rest = rest.dropFirst(4 + length)
-        }
-        return messages
     }
 }
 
